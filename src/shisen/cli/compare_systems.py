@@ -1,0 +1,5 @@
+"""Stub, replaced by its owner."""
+
+
+def compare_systems() -> None:
+    """To come."""

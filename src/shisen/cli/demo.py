@@ -1,0 +1,5 @@
+"""Stub, replaced by its owner."""
+
+
+def demo() -> None:
+    """To come."""

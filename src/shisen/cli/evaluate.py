@@ -1,0 +1,5 @@
+"""Stub, replaced by its owner."""
+
+
+def evaluate() -> None:
+    """To come."""

@@ -1,0 +1,13 @@
+"""The errors that a user can cause: one family, one clear line each, an exit code each."""
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what is wrong, where, and what to do."""
+
+    exit_code = 2
+
+
+class RunError(UserError):
+    """Something that went wrong while a well-formed command ran: a full disk, a broken pipe, a killed worker."""
+
+    exit_code = 1
