@@ -1,0 +1,117 @@
+"""Additive scores, the part that Bahdanau's and Luong's "concat" attention share, without the large tensor.
+
+The formula has an intermediate tanh(…) of shape [batch, queries, keys, attention_size]. Kept for the backward,
+it is by far the largest tensor of a translation model. Here the queries are taken in chunks, and the backward
+computes tanh again: memory is O(batch · queries · keys) beside the inputs and their gradients.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from shisen.attention.precision import autocast_off, widen
+
+CHUNK_ELEMENTS = 2**18
+"""Elements of the chunk's tanh(…): 1 MB of float32, which stays in a processor's second-level cache."""
+
+
+def additive_scores(
+    projected_query: Float[Tensor, "batch queries attention_size"],
+    projected_keys: Float[Tensor, "batch keys attention_size"],
+    v_a: Float[Tensor, "attention_size"],
+) -> Float[Tensor, "batch queries keys"]:
+    """Score every key for every query (Bahdanau, Cho and Bengio 2015, appendix A.1.2).
+
+        e_ij = v_aᵀ tanh(q_i + k_j)
+
+    Args:
+        projected_query: q, for Bahdanau W_a s_{i-1}.
+        projected_keys: k, for Bahdanau U_a h_j.
+        v_a: the weight of each component.
+
+    Returns:
+        e, in float32 (float64 for float64). It can be differentiated once in each argument.
+    """
+    projected_query, projected_keys, v_a = widen(projected_query), widen(projected_keys), widen(v_a)
+    if torch.is_grad_enabled():
+        return _AdditiveScores.apply(projected_query, projected_keys, v_a)
+    return _scores_in_chunks(projected_query, projected_keys, v_a)
+
+
+def additive_scores_gradients(
+    score_gradients: Float[Tensor, "batch queries keys"],
+    projected_query: Float[Tensor, "batch queries attention_size"],
+    projected_keys: Float[Tensor, "batch keys attention_size"],
+    v_a: Float[Tensor, "attention_size"],
+) -> tuple[
+    Float[Tensor, "batch queries attention_size"],
+    Float[Tensor, "batch keys attention_size"],
+    Float[Tensor, "attention_size"],
+]:
+    """Carry the gradients of :func:`additive_scores` back to its arguments; all of one dtype.
+
+        t_ij = tanh(q_i + k_j)      d_ij = g_ij (1 - t_ij²)
+        ∂q_i = v_a Σ_j d_ij         ∂k_j = v_a Σ_i d_ij         ∂v_a = Σ_ij g_ij t_ij
+
+    Args:
+        score_gradients: g, the gradient of the loss with respect to the scores.
+        projected_query: q, as it was given.
+        projected_keys: k, as it was given.
+        v_a: as it was given.
+
+    Returns:
+        ∂q, ∂k and ∂v_a.
+    """
+    query_gradients = torch.empty_like(projected_query)
+    key_gradients = torch.zeros_like(projected_keys)
+    v_a_gradient = torch.zeros_like(v_a)
+    with autocast_off(v_a.device):
+        for chunk in _chunks(projected_query, projected_keys):
+            g = score_gradients[:, chunk]  # [batch, chunk, keys]
+            t = _tanh_of_sums(
+                projected_query[:, chunk], projected_keys
+            )  # [batch, chunk, keys, attention_size]
+            v_a_gradient += g.reshape(-1) @ t.reshape(-1, v_a.shape[0])
+            d = torch.ops.aten.tanh_backward.grad_input(g.unsqueeze(-1), t, grad_input=t)  # in place of t
+            torch.sum(d, dim=2, out=query_gradients[:, chunk])
+            key_gradients += d.squeeze(1) if d.shape[1] == 1 else d.sum(dim=1)
+    return query_gradients.mul_(v_a), key_gradients.mul_(v_a), v_a_gradient
+
+
+def _scores_in_chunks(projected_query: Tensor, projected_keys: Tensor, v_a: Tensor) -> Tensor:
+    with autocast_off(v_a.device):
+        scores = [
+            torch.matmul(_tanh_of_sums(projected_query[:, chunk], projected_keys), v_a)
+            for chunk in _chunks(projected_query, projected_keys)
+        ]
+    return scores[0] if len(scores) == 1 else torch.cat(scores, dim=1)
+
+
+def _tanh_of_sums(projected_query: Tensor, projected_keys: Tensor) -> Tensor:
+    return (projected_query.unsqueeze(2) + projected_keys.unsqueeze(1)).tanh_()
+
+
+def _chunks(projected_query: Tensor, projected_keys: Tensor) -> Iterator[slice]:
+    """Slices of the queries; one query at least, whose tanh(…) is as large as the projected keys."""
+    queries = projected_query.shape[1]
+    size = max(1, CHUNK_ELEMENTS // max(1, projected_keys.numel()))
+    for start in range(0, max(1, queries), size):
+        yield slice(start, start + size)
+
+
+class _AdditiveScores(torch.autograd.Function):
+    """:func:`additive_scores` with :func:`additive_scores_gradients` as its backward."""
+
+    @staticmethod
+    def forward(ctx: Any, projected_query: Tensor, projected_keys: Tensor, v_a: Tensor) -> Tensor:
+        ctx.save_for_backward(projected_query, projected_keys, v_a)
+        return _scores_in_chunks(projected_query, projected_keys, v_a)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, score_gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return additive_scores_gradients(score_gradients, *ctx.saved_tensors)

@@ -1,0 +1,229 @@
+"""What the mechanisms share: keys prepared once per sentence, shape checks, and weights turned into a context."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from shisen.attention.masked_softmax import masked_softmax
+from shisen.attention.precision import widen
+
+
+class PreparedKeys(NamedTuple):
+    """What a mechanism knows of a sentence before the first query comes.
+
+    Attributes:
+        keys: [batch, keys, key_size].
+        projected: what the mechanism made of the keys alone, in the precision of the scores: U_a h for Bahdanau
+            [batch, keys, attention_size]; W_a h for Luong's "general" [batch, keys, query_size]; the fixed context
+            where there is no attention [batch, 1 or queries, value_size].
+        values: [batch, keys, value_size].
+        mask: [batch, keys] or [batch, queries, keys], True = may be attended to; None: all keys.
+    """
+
+    keys: Float[Tensor, "batch keys key_size"]
+    projected: Float[Tensor, "batch positions features"]
+    values: Float[Tensor, "batch keys value_size"]
+    mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None
+
+    def select(self, rows: Int[Tensor, " rows"]) -> "PreparedKeys":
+        """Return the sentences of the batch that ``rows`` names, in that order; a row may be named twice."""
+        keys = self.keys.index_select(0, rows)
+        return PreparedKeys(
+            keys=keys,
+            projected=keys if self.projected is self.keys else self.projected.index_select(0, rows),
+            values=keys if self.values is self.keys else self.values.index_select(0, rows),
+            mask=None if self.mask is None else self.mask.index_select(0, rows),
+        )
+
+
+class Mechanism(nn.Module):
+    """An attention mechanism: (query, keys, values, mask) → (context, weights).
+
+    Keys are prepared once per sentence and attended to once per decoder step; ``forward`` does both.
+    """
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "batch keys key_size"],
+        values: Float[Tensor, "batch keys value_size"] | None = None,
+        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
+    ) -> PreparedKeys:
+        """Do once per sentence what depends on the keys alone.
+
+        Args:
+            keys: what is scored.
+            values: what is summed; None: the keys.
+            mask: True = may be attended to; None: all keys.
+
+        Raises:
+            ValueError: a shape does not fit; both shapes are named.
+        """
+        raise NotImplementedError
+
+    def attend(
+        self,
+        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
+        prepared: PreparedKeys,
+    ) -> tuple[
+        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
+        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
+    ]:
+        """Attend with one query per sentence, or with several.
+
+        Args:
+            query: the decoder state s of one step, or of several steps or beams.
+            prepared: what ``prepare`` returned.
+
+        Returns:
+            The context, in the precision of the values, and the weights in float32 (float64 for float64); without
+            the queries axis if the query has none.
+
+        Raises:
+            ValueError: a shape does not fit; both shapes are named.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
+        keys: Float[Tensor, "batch keys key_size"],
+        values: Float[Tensor, "batch keys value_size"] | None = None,
+        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
+    ) -> tuple[
+        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
+        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
+    ]:
+        """Prepare the keys and attend to them: ``attend(query, prepare(keys, values, mask))``."""
+        return self.attend(query, self.prepare(keys, values, mask))
+
+
+class ScoredAttention(Mechanism):
+    """Attention by scores: a masked softmax over the scores, and a weighted sum of the values.
+
+        e_ij = score(s_i, h_j)      α_i = softmax(e_i)      c_i = Σ_j α_ij v_j
+
+    A mechanism of this form says how it scores (``score``), and what of that depends on the keys alone
+    (``project_keys``).
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        dropout: probability of dropping a weight in training. The context is made with the dropped weights
+            (the kept ones scaled by 1 / (1 - dropout)); the weights returned are the distribution before dropout.
+
+    Raises:
+        ValueError: a size is below 1, or the dropout outside [0, 1).
+    """
+
+    def __init__(self, query_size: int, key_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        require_positive(query_size=query_size, key_size=key_size)
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"expected an attention dropout in [0, 1), got {dropout}")
+        self.query_size = query_size
+        self.key_size = key_size
+        self.dropout = dropout
+
+    def project_keys(
+        self, keys: Float[Tensor, "batch keys key_size"]
+    ) -> Float[Tensor, "batch keys features"]:
+        """Do the part of the score that depends on the keys alone."""
+        return keys
+
+    def score(
+        self,
+        query: Float[Tensor, "batch queries query_size"],
+        projected: Float[Tensor, "batch keys features"],
+    ) -> Float[Tensor, "batch queries keys"]:
+        """Score every projected key for every query."""
+        raise NotImplementedError
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "batch keys key_size"],
+        values: Float[Tensor, "batch keys value_size"] | None = None,
+        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
+    ) -> PreparedKeys:
+        """Check the shapes and project the keys, once per sentence."""
+        check_keys(keys, values, mask, self.key_size)
+        return PreparedKeys(
+            keys=keys,
+            projected=widen(self.project_keys(keys)),
+            values=keys if values is None else values,
+            mask=mask,
+        )
+
+    def attend(
+        self,
+        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
+        prepared: PreparedKeys,
+    ) -> tuple[
+        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
+        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
+    ]:
+        """Score, normalise and sum, for one query per sentence or several."""
+        if query.ndim == 2:
+            context, weights = self.attend(query.unsqueeze(1), prepared)
+            return context.squeeze(1), weights.squeeze(1)
+        check_query(query, prepared, self.query_size)
+        mask = prepared.mask
+        if mask is not None and mask.ndim == 2:
+            mask = mask.unsqueeze(1)  # [batch, 1, keys]
+        weights = masked_softmax(self.score(query, prepared.projected), mask)  # [batch, queries, keys]
+        kept = nn.functional.dropout(weights, self.dropout) if self.training and self.dropout else weights
+        return weighted_sum(kept, prepared.values), weights
+
+
+def weighted_sum(
+    weights: Float[Tensor, "batch queries keys"],
+    values: Float[Tensor, "batch keys value_size"],
+) -> Float[Tensor, "batch queries value_size"]:
+    """Make the context vectors c_i = Σ_j α_ij v_j, in the precision of the values."""
+    return torch.bmm(weights.to(values.dtype), values)
+
+
+def require_positive(**sizes: int) -> None:
+    """Raise a ValueError for the first size below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"expected {name} of 1 or more, got {size}")
+
+
+def check_keys(keys: Tensor, values: Tensor | None, mask: Tensor | None, key_size: int) -> None:
+    """Raise a ValueError, naming both shapes, where keys, values and mask do not fit each other.
+
+    Shapes: keys [batch, keys, key_size], values [batch, keys, any], mask [batch, keys] or [batch, queries, keys].
+    """
+    if keys.ndim != 3 or keys.shape[-1] != key_size:
+        raise ValueError(f"expected keys of shape [batch, keys, {key_size}], got {list(keys.shape)}")
+    batch, length, _ = keys.shape
+    if values is not None and (values.ndim != 3 or values.shape[:2] != keys.shape[:2]):
+        raise ValueError(
+            f"expected values of shape [{batch}, {length}, value_size], got {list(values.shape)}"
+        )
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise ValueError(f"expected a mask of torch.bool (True = may be attended to), got {mask.dtype}")
+    if mask.ndim not in (2, 3) or mask.shape[0] != batch or mask.shape[-1] != length:
+        raise ValueError(
+            f"expected a mask of shape [{batch}, {length}] or [{batch}, queries, {length}], got {list(mask.shape)}"
+        )
+
+
+def check_query(query: Tensor, prepared: PreparedKeys, query_size: int) -> None:
+    """Raise a ValueError, naming both shapes, where a query [batch, queries, query_size] does not fit the keys."""
+    batch = prepared.keys.shape[0]
+    shape = query.shape
+    if query.ndim != 3 or shape[0] != batch or shape[2] != query_size:
+        raise ValueError(
+            f"expected a query of shape [{batch}, queries, {query_size}] or [{batch}, {query_size}], "
+            f"got {list(shape)}"
+        )
+    mask = prepared.mask
+    if mask is not None and mask.ndim == 3 and mask.shape[1] not in (1, shape[1]):
+        raise ValueError(
+            f"expected {mask.shape[1]} queries, as the mask of shape {list(mask.shape)} has, got {shape[1]}"
+        )
