@@ -1,8 +1,8 @@
 """Additive scores, the part that Bahdanau's and Luong's "concat" attention share, without the large tensor.
 
-The formula has an intermediate tanh(…) of shape [batch, queries, keys, attention_size]. Kept for the backward,
-it is by far the largest tensor of a translation model. Here the queries are taken in chunks, and the backward
-computes tanh again: memory is O(batch · queries · keys) beside the inputs and their gradients.
+The formula has an intermediate tanh(…) of shape [batch, queries, keys, attention_size]. Kept for the
+backward, it is by far the largest tensor of a translation model. Here the queries are taken in chunks, and
+the backward computes tanh again: memory is O(batch · queries · keys) beside the inputs and their gradients.
 """
 
 from collections.abc import Iterator
@@ -67,18 +67,19 @@ def additive_scores_gradients(
         ∂q, ∂k and ∂v_a.
     """
     query_gradients = torch.empty_like(projected_query)
-    key_gradients = torch.zeros_like(projected_keys)
+    key_gradients: Tensor | None = None
     v_a_gradient = torch.zeros_like(v_a)
     with autocast_off(v_a.device):
         for chunk in _chunks(projected_query, projected_keys):
             g = score_gradients[:, chunk]  # [batch, chunk, keys]
-            t = _tanh_of_sums(
-                projected_query[:, chunk], projected_keys
-            )  # [batch, chunk, keys, attention_size]
+            # [batch, chunk, keys, attention_size]
+            t = _tanh_of_sums(projected_query[:, chunk], projected_keys)
             v_a_gradient += g.reshape(-1) @ t.reshape(-1, v_a.shape[0])
             d = torch.ops.aten.tanh_backward.grad_input(g.unsqueeze(-1), t, grad_input=t)  # in place of t
             torch.sum(d, dim=2, out=query_gradients[:, chunk])
-            key_gradients += d.squeeze(1) if d.shape[1] == 1 else d.sum(dim=1)
+            summed = d.squeeze(1) if d.shape[1] == 1 else d.sum(dim=1)  # [batch, keys, attention_size]
+            key_gradients = summed if key_gradients is None else key_gradients.add_(summed)
+    assert key_gradients is not None  # there is a first chunk, if of no queries
     return query_gradients.mul_(v_a), key_gradients.mul_(v_a), v_a_gradient
 
 

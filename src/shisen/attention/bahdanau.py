@@ -15,10 +15,12 @@ class BahdanauAttention(ScoredAttention):
         e_ij = v_aᵀ tanh(W_a s_{i-1} + U_a h_j)      α_i = softmax(e_i)      c_i = Σ_j α_ij h_j
 
     (Bahdanau, Cho and Bengio 2015, section 3.1 and appendix A.1.2.) The query is s_{i-1}, the decoder state
-    *before* the step; the context c_i enters the recurrent cell that makes s_i. U_a h is made once per sentence.
+    *before* the step; the context c_i enters the recurrent cell that makes s_i. U_a h is made once per
+    sentence.
 
-    Parameters: ``W_a`` [attention_size, query_size], ``U_a`` [attention_size, key_size], ``v_a`` [attention_size];
-    no biases, as in the paper. They start uniform in ±1/√(inputs), as torch's linear layers do.
+    Parameters: ``W_a`` [attention_size, query_size], ``U_a`` [attention_size, key_size] and ``v_a``
+    [attention_size]; no biases, as in the paper. They start uniform in ±1/√(inputs), as torch's linear layers
+    do.
 
     Args:
         query_size: features of s.
@@ -31,6 +33,7 @@ class BahdanauAttention(ScoredAttention):
     """
 
     def __init__(self, query_size: int, key_size: int, attention_size: int, dropout: float = 0.0) -> None:
+        """Make W_a, U_a and v_a."""
         super().__init__(query_size, key_size, dropout)
         require_positive(attention_size=attention_size)
         self.W_a = nn.Linear(query_size, attention_size, bias=False)

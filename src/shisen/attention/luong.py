@@ -1,5 +1,5 @@
-"""Multiplicative attention and its kin: Luong, Pham and Manning, "Effective approaches to attention-based neural
-machine translation", EMNLP 2015 (https://arxiv.org/abs/1508.04025)."""
+"""Luong's three scores: Luong, Pham and Manning, "Effective approaches to attention-based neural machine
+translation", EMNLP 2015 (https://arxiv.org/abs/1508.04025)."""
 
 from typing import Literal, get_args
 
@@ -32,25 +32,27 @@ class LuongAttention(ScoredAttention):
 
         α_i = softmax(e_i)      c_i = Σ_j α_ij h_j
 
-    (Luong, Pham and Manning 2015, section 3.1; the paper's h_t and h̄_s are s_i and h_j here.) The query is s_i,
-    the decoder state *after* the step; the context joins it in the attentional state tanh(W_c [c_i; s_i]), which
-    the decoder makes. What depends on h alone is made once per sentence: W_a h for "general", and for "concat" the
-    right half of W_a times h, as W_a [s; h] = W_a[:, :query_size] s + W_a[:, query_size:] h.
+    (Luong, Pham and Manning 2015, section 3.1; the paper's h_t and h̄_s are s_i and h_j here.) The query is
+    s_i, the decoder state *after* the step; the context joins it in the attentional state
+    tanh(W_c [c_i; s_i]), which the decoder makes. What depends on h alone is made once per sentence: W_a h
+    for "general", and for "concat" the right part of W_a times h, as
+    W_a [s; h] = W_a[:, :query_size] s + W_a[:, query_size:] h.
 
-    Parameters: none for "dot"; ``W_a`` [query_size, key_size] for "general"; ``W_a`` [attention_size, query_size +
-    key_size] and ``v_a`` [attention_size] for "concat". They start uniform in ±1/√(inputs), as torch's linear
-    layers do.
+    Parameters: none for "dot"; ``W_a`` [query_size, key_size] for "general"; ``W_a``
+    [attention_size, query_size + key_size] and ``v_a`` [attention_size] for "concat". They start uniform in
+    ±1/√(inputs), as torch's linear layers do.
 
     Args:
         query_size: features of s.
         key_size: features of h; for "dot" equal to ``query_size``.
         score: "dot", "general" or "concat".
-        attention_size: features of the hidden layer of "concat"; None: ``query_size``. "dot" and "general" have no
-            such layer.
+        attention_size: features of the hidden layer of "concat"; None: ``query_size``. "dot" and "general"
+            have no such layer.
         dropout: probability of dropping a weight in training; see :class:`~shisen.attention.ScoredAttention`.
 
     Raises:
-        ValueError: an unknown score, sizes that differ for "dot", a size below 1, or a dropout outside [0, 1).
+        ValueError: an unknown score, sizes that differ for "dot", a size below 1, or a dropout outside
+            [0, 1).
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class LuongAttention(ScoredAttention):
         attention_size: int | None = None,
         dropout: float = 0.0,
     ) -> None:
+        """Make the parameters that the score has."""
         super().__init__(query_size, key_size, dropout)
         if score == "dot":
             if query_size != key_size:

@@ -20,8 +20,8 @@ def masked_softmax(
         mask: m, True where a query may attend to a key; None: everywhere. One row serves all queries.
 
     Returns:
-        α in float32 (float64 for float64 scores). Where the mask is False it is exactly 0; each row sums to 1,
-        except that a row with nothing to attend to is all 0, with gradient 0.
+        α in float32 (float64 for float64 scores). Where the mask is False it is exactly 0; each row sums to
+        1, except that a row with nothing to attend to is all 0, with gradient 0.
     """
     scores = widen(scores)
     if mask is None:

@@ -1,6 +1,6 @@
-"""What the mechanisms share: keys prepared once per sentence, shape checks, and weights turned into a context."""
+"""What the mechanisms share: keys prepared once per sentence, attending by scores, checks of shapes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,15 +9,23 @@ from torch import Tensor, nn
 from shisen.attention.masked_softmax import masked_softmax
 from shisen.attention.precision import widen
 
+# One query per sentence, or several; the mask has a row per sentence, or one per query.
+Query: TypeAlias = Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"]
+Mask: TypeAlias = Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"]
+ContextAndWeights: TypeAlias = (
+    tuple[Float[Tensor, "batch value_size"], Float[Tensor, "batch keys"]]
+    | tuple[Float[Tensor, "batch queries value_size"], Float[Tensor, "batch queries keys"]]
+)
+
 
 class PreparedKeys(NamedTuple):
     """What a mechanism knows of a sentence before the first query comes.
 
     Attributes:
         keys: [batch, keys, key_size].
-        projected: what the mechanism made of the keys alone, in the precision of the scores: U_a h for Bahdanau
-            [batch, keys, attention_size]; W_a h for Luong's "general" [batch, keys, query_size]; the fixed context
-            where there is no attention [batch, 1 or queries, value_size].
+        projected: what the mechanism made of the keys alone. For Bahdanau U_a h
+            [batch, keys, attention_size], for Luong's "general" W_a h [batch, keys, query_size], in the
+            precision of the scores; without attention the fixed context [batch, 1 or queries, value_size].
         values: [batch, keys, value_size].
         mask: [batch, keys] or [batch, queries, keys], True = may be attended to; None: all keys.
     """
@@ -25,7 +33,7 @@ class PreparedKeys(NamedTuple):
     keys: Float[Tensor, "batch keys key_size"]
     projected: Float[Tensor, "batch positions features"]
     values: Float[Tensor, "batch keys value_size"]
-    mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None
+    mask: Mask | None
 
     def select(self, rows: Int[Tensor, " rows"]) -> "PreparedKeys":
         """Return the sentences of the batch that ``rows`` names, in that order; a row may be named twice."""
@@ -48,7 +56,7 @@ class Mechanism(nn.Module):
         self,
         keys: Float[Tensor, "batch keys key_size"],
         values: Float[Tensor, "batch keys value_size"] | None = None,
-        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
+        mask: Mask | None = None,
     ) -> PreparedKeys:
         """Do once per sentence what depends on the keys alone.
 
@@ -62,14 +70,7 @@ class Mechanism(nn.Module):
         """
         raise NotImplementedError
 
-    def attend(
-        self,
-        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
-        prepared: PreparedKeys,
-    ) -> tuple[
-        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
-        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
-    ]:
+    def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
         """Attend with one query per sentence, or with several.
 
         Args:
@@ -77,8 +78,8 @@ class Mechanism(nn.Module):
             prepared: what ``prepare`` returned.
 
         Returns:
-            The context, in the precision of the values, and the weights in float32 (float64 for float64); without
-            the queries axis if the query has none.
+            The context, in the precision of the values, and the weights, in float32 (float64 for float64);
+            without the queries axis if the query has none.
 
         Raises:
             ValueError: a shape does not fit; both shapes are named.
@@ -87,14 +88,11 @@ class Mechanism(nn.Module):
 
     def forward(
         self,
-        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
+        query: Query,
         keys: Float[Tensor, "batch keys key_size"],
         values: Float[Tensor, "batch keys value_size"] | None = None,
-        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
-    ) -> tuple[
-        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
-        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
-    ]:
+        mask: Mask | None = None,
+    ) -> ContextAndWeights:
         """Prepare the keys and attend to them: ``attend(query, prepare(keys, values, mask))``."""
         return self.attend(query, self.prepare(keys, values, mask))
 
@@ -110,14 +108,15 @@ class ScoredAttention(Mechanism):
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        dropout: probability of dropping a weight in training. The context is made with the dropped weights
-            (the kept ones scaled by 1 / (1 - dropout)); the weights returned are the distribution before dropout.
+        dropout: probability of dropping a weight in training. The context is made with what dropout leaves,
+            scaled by 1 / (1 - dropout); the weights returned are the distribution before dropout.
 
     Raises:
         ValueError: a size is below 1, or the dropout outside [0, 1).
     """
 
     def __init__(self, query_size: int, key_size: int, dropout: float = 0.0) -> None:
+        """Check the sizes and the dropout, and keep them."""
         super().__init__()
         require_positive(query_size=query_size, key_size=key_size)
         if not 0.0 <= dropout < 1.0:
@@ -144,7 +143,7 @@ class ScoredAttention(Mechanism):
         self,
         keys: Float[Tensor, "batch keys key_size"],
         values: Float[Tensor, "batch keys value_size"] | None = None,
-        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
+        mask: Mask | None = None,
     ) -> PreparedKeys:
         """Check the shapes and project the keys, once per sentence."""
         check_keys(keys, values, mask, self.key_size)
@@ -155,14 +154,7 @@ class ScoredAttention(Mechanism):
             mask=mask,
         )
 
-    def attend(
-        self,
-        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
-        prepared: PreparedKeys,
-    ) -> tuple[
-        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
-        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
-    ]:
+    def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
         """Score, normalise and sum, for one query per sentence or several."""
         if query.ndim == 2:
             context, weights = self.attend(query.unsqueeze(1), prepared)
@@ -177,7 +169,7 @@ class ScoredAttention(Mechanism):
 
 
 def weighted_sum(
-    weights: Float[Tensor, "batch queries keys"],
+    weights: Float[Tensor, "batch queries keys"] | Bool[Tensor, "batch queries keys"],
     values: Float[Tensor, "batch keys value_size"],
 ) -> Float[Tensor, "batch queries value_size"]:
     """Make the context vectors c_i = Σ_j α_ij v_j, in the precision of the values."""
@@ -194,7 +186,8 @@ def require_positive(**sizes: int) -> None:
 def check_keys(keys: Tensor, values: Tensor | None, mask: Tensor | None, key_size: int) -> None:
     """Raise a ValueError, naming both shapes, where keys, values and mask do not fit each other.
 
-    Shapes: keys [batch, keys, key_size], values [batch, keys, any], mask [batch, keys] or [batch, queries, keys].
+    Shapes: keys [batch, keys, key_size], values [batch, keys, value_size], mask [batch, keys] or
+    [batch, queries, keys].
     """
     if keys.ndim != 3 or keys.shape[-1] != key_size:
         raise ValueError(f"expected keys of shape [batch, keys, {key_size}], got {list(keys.shape)}")
@@ -209,12 +202,13 @@ def check_keys(keys: Tensor, values: Tensor | None, mask: Tensor | None, key_siz
         raise ValueError(f"expected a mask of torch.bool (True = may be attended to), got {mask.dtype}")
     if mask.ndim not in (2, 3) or mask.shape[0] != batch or mask.shape[-1] != length:
         raise ValueError(
-            f"expected a mask of shape [{batch}, {length}] or [{batch}, queries, {length}], got {list(mask.shape)}"
+            f"expected a mask of shape [{batch}, {length}] or [{batch}, queries, {length}], "
+            f"got {list(mask.shape)}"
         )
 
 
 def check_query(query: Tensor, prepared: PreparedKeys, query_size: int) -> None:
-    """Raise a ValueError, naming both shapes, where a query [batch, queries, query_size] does not fit the keys."""
+    """Raise a ValueError, naming both shapes, where a query [batch, queries, query_size] does not fit."""
     batch = prepared.keys.shape[0]
     shape = query.shape
     if query.ndim != 3 or shape[0] != batch or shape[2] != query_size:

@@ -1,10 +1,19 @@
-"""No attention: one fixed context vector for the whole sentence, the bottleneck that attention was made to open."""
+"""No attention: one fixed context vector for the whole sentence, the bottleneck that attention opens."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from shisen.attention.mechanism import Mechanism, PreparedKeys, check_keys, check_query, weighted_sum
+from shisen.attention.mechanism import (
+    ContextAndWeights,
+    Mask,
+    Mechanism,
+    PreparedKeys,
+    Query,
+    check_keys,
+    check_query,
+    weighted_sum,
+)
 from shisen.attention.precision import widen
 
 
@@ -19,19 +28,15 @@ def fixed_context(
 
     Args:
         values: the encoder's states; bidirectional: the forward half of the features, then the backward half.
-        mask: True at real positions; n is the last of them, 1 the first. Where there is none, the context is 0.
+        mask: True at real positions; n is the last of them, 1 the first. Without any, the context is 0.
         bidirectional: whether the second half of the features was read from right to left.
     """
     is_last = mask & (mask.flip(-1).cumsum(-1).flip(-1) == 1)  # [batch, queries, keys], one True a row
     if not bidirectional:
-        return weighted_sum(is_last.to(values.dtype), values)
+        return weighted_sum(is_last, values)
     is_first = mask & (mask.cumsum(-1) == 1)
     forward, backward = values.chunk(2, dim=-1)
-    parts = (
-        weighted_sum(is_last.to(values.dtype), forward),
-        weighted_sum(is_first.to(values.dtype), backward),
-    )
-    return torch.cat(parts, dim=-1)
+    return torch.cat((weighted_sum(is_last, forward), weighted_sum(is_first, backward)), dim=-1)
 
 
 class NoAttention(Mechanism):
@@ -39,16 +44,17 @@ class NoAttention(Mechanism):
 
         c_i = h_n      or, after a bidirectional encoder,      c_i = [h→_n; h←_1]      α_ij = 0
 
-    (Sutskever, Vinyals and Le, "Sequence to sequence learning with neural networks", NeurIPS 2014; Cho et al.,
-    "Learning phrase representations using RNN encoder–decoder", EMNLP 2014.) Every query gets the same context
-    whatever it is: h_n, the state after the last real token; a backward direction ends at the first. It has the
-    signature of the mechanisms, no parameters, and weights of 0, so there are none to drop.
+    (Sutskever, Vinyals and Le, "Sequence to sequence learning with neural networks", NeurIPS 2014; Cho et
+    al., "Learning phrase representations using RNN encoder–decoder", EMNLP 2014.) Every query gets the same
+    context whatever it is: h_n, the state after the last real token; a backward direction ends at the first.
+    It has the signature of the mechanisms, no parameters, and weights of 0, so there are none to drop.
 
     Args:
         bidirectional: whether the second half of the values' features was read from right to left.
     """
 
     def __init__(self, bidirectional: bool = False) -> None:
+        """Keep how the encoder reads."""
         super().__init__()
         self.bidirectional = bidirectional
 
@@ -56,7 +62,7 @@ class NoAttention(Mechanism):
         self,
         keys: Float[Tensor, "batch keys key_size"],
         values: Float[Tensor, "batch keys value_size"] | None = None,
-        mask: Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"] | None = None,
+        mask: Mask | None = None,
     ) -> PreparedKeys:
         """Pick the fixed context, once per sentence; it is the ``projected`` of what is returned.
 
@@ -74,14 +80,7 @@ class NoAttention(Mechanism):
             allowed = allowed.unsqueeze(1)  # [batch, 1, keys]
         return PreparedKeys(keys, fixed_context(values, allowed, self.bidirectional), values, mask)
 
-    def attend(
-        self,
-        query: Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"],
-        prepared: PreparedKeys,
-    ) -> tuple[
-        Float[Tensor, "batch value_size"] | Float[Tensor, "batch queries value_size"],
-        Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"],
-    ]:
+    def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
         """Give every query the fixed context, and weights of 0."""
         if query.ndim == 2:
             context, weights = self.attend(query.unsqueeze(1), prepared)

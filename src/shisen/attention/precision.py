@@ -17,7 +17,7 @@ def widen(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def autocast_off(device: torch.device) -> AbstractContextManager:
-    """A block in which matrix products keep the precision of their operands, also under ``torch.autocast``."""
+    """Return a block in which matrix products keep their operands' precision, also under autocast."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
