@@ -1,0 +1,54 @@
+"""What decoding asks of a model: encode once, then take steps. Nothing here knows the model's family."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """The encoded source sentences: whatever the decoder attends to."""
+
+    def select(self, rows: Int[Tensor, " n"]) -> Any:
+        """Return the memory of these sentences alone, in this order."""
+
+
+@runtime_checkable
+class State(Protocol):
+    """What the decoder carries from step to step; every entry is ``[batch, beams, ...]``."""
+
+    def select(self, rows: Int[Tensor, " n"], beams: Int[Tensor, "n k"]) -> Any:
+        """Return the state whose entry ``[i, j]`` is this one's ``[rows[i], beams[i, j]]``."""
+
+
+@runtime_checkable
+class StepOutput(Protocol):
+    """What one step gives back."""
+
+    @property
+    def logits(self) -> Float[Tensor, "batch beams vocabulary"]:
+        """Unnormalised scores of the next token; a tensor of its own, which decoding may write in."""
+
+    @property
+    def state(self) -> Any:
+        """The state after the step (a `State`)."""
+
+    @property
+    def attention(self) -> Mapping[str, Float[Tensor, "batch beams layers heads keys"]]:
+        """The step's weights over the source tokens, by kind (``"cross"``)."""
+
+
+@runtime_checkable
+class DecodableModel(Protocol):
+    """A sequence-to-sequence model as decoding sees it. Put it in evaluation mode first."""
+
+    def encode(self, source: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]) -> Any:
+        """Encode source sentences into a `Memory`."""
+
+    def initial_state(self, memory: Any) -> Any:
+        """Return the `State` before the first step, with one beam per sentence."""
+
+    def step(self, previous: Int[Tensor, "batch beams"], state: Any, memory: Any) -> Any:
+        """Read the previous token of every beam and return a `StepOutput`."""
