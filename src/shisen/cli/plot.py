@@ -1,10 +1,166 @@
-"""Stub, replaced by its owner."""
+"""The verb ``plot``: attention maps and learning curves as pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
 
 import typer
 
-app = typer.Typer(help="To come.", no_args_is_help=True)
+from shisen.errors import UserError
+
+if TYPE_CHECKING:
+    from shisen.inspection.attention_map import AttentionMap
+    from shisen.plotting.style import Figure
+
+app = typer.Typer(help="Draw attention and learning curves.", no_args_is_help=True)
+
+_OUT = typer.Option(..., "--out", "-o", help="The picture to write: .png, .svg or .pdf.")
+_DPI = typer.Option(200, "--dpi", min=10, max=2400, help="Pixels per inch of a PNG.")
 
 
-@app.callback()
-def _root() -> None:
-    """To come."""
+@app.command("attention")
+def plot_attention(
+    what: list[str] = typer.Argument(
+        ...,
+        metavar="RUN… SENTENCE",
+        help="Model directories and the sentence that they translate. A file of saved attention "
+        "(.attn.safetensors) may stand in place of a model; with such files alone there is no sentence.",
+    ),
+    out: Path = _OUT,
+    translation: Optional[str] = typer.Option(  # noqa: UP045 (typer reads this in Python 3.10 too)
+        None, "--translation", help="Draw the attention for this translation. Without: the model's own."
+    ),
+    layer: Optional[int] = typer.Option(None, "--layer", help="One layer, counted from 0."),  # noqa: UP045
+    head: Optional[int] = typer.Option(None, "--head", help="One head, counted from 0."),  # noqa: UP045
+    words: bool = typer.Option(False, "--words", help="Merge the pieces of a word into one row or column."),
+    special_tokens: bool = typer.Option(
+        True, "--special-tokens/--no-special-tokens", help="Whether to draw tokens such as </s>."
+    ),
+    bars: Optional[int] = typer.Option(  # noqa: UP045
+        None,
+        "--bars",
+        metavar="STEP",
+        help="Draw the weights of one produced token, counted from 0, as bars.",
+    ),
+    number: int = typer.Option(
+        0, "--number", min=0, help="Which map of a file that holds several, counted from 0."
+    ),
+    language: str = typer.Option("en", "--language", help="Of the names of the axes: en or ja."),
+    dpi: int = _DPI,
+) -> None:
+    """Draw which source words each target word looked at; several runs side by side for one sentence."""
+    from shisen.plotting.style import image_format, save_figure
+
+    image_format(out)  # before a model is loaded for nothing
+    runs, sentence = _split_arguments(what)
+    maps = {
+        name: _attention_of(run, sentence, translation, number)
+        for name, run in zip(_names_of(runs), runs, strict=True)
+    }
+    for name, attention_map in maps.items():
+        if layer is not None:
+            attention_map = attention_map.layer(layer)
+        if head is not None:
+            attention_map = attention_map.head(head)
+        if words:
+            attention_map = attention_map.merge_words()
+        if not special_tokens:
+            attention_map = attention_map.without_special_tokens()
+        maps[name] = attention_map
+    with _warnings_in_one_line():
+        save_figure(_figure(maps, bars, language), out, dpi)
+
+
+@app.command("curves")
+def plot_curves(
+    runs: list[Path] = typer.Argument(..., metavar="RUN…", help="Directories that `shisen train` wrote."),
+    out: Path = _OUT,
+    x: str = typer.Option("step", "--x", help="What runs along the bottom: step, epoch or seconds."),
+    dpi: int = _DPI,
+) -> None:
+    """Draw the learning curves of one or more runs: loss, BLEU, speed, gradient norm, learning rate."""
+    from shisen.plotting import curves
+    from shisen.plotting.style import image_format, save_figure
+
+    image_format(out)
+    records = {name: curves.read_training_log(run) for name, run in zip(_names_of(runs), runs, strict=True)}
+    with _warnings_in_one_line():
+        save_figure(curves.plot_curves(records, x=x), out, dpi)  # type: ignore[arg-type]
+
+
+def _figure(maps: dict[str, AttentionMap], bars: int | None, language: str) -> Figure:
+    """The picture that was asked for."""
+    from shisen.plotting import plot_bars, plot_comparison, plot_heatmap
+
+    if bars is not None:
+        return plot_bars(maps if len(maps) > 1 else next(iter(maps.values())), bars, language=language)
+    if len(maps) > 1:
+        return plot_comparison(maps, language=language)
+    return plot_heatmap(next(iter(maps.values())), language=language)
+
+
+def _split_arguments(arguments: list[str]) -> tuple[list[Path], str | None]:
+    """The runs, and the sentence: the last argument, unless all are files of saved attention."""
+    if all(_is_saved_attention(argument) for argument in arguments):
+        return [Path(argument) for argument in arguments], None
+    *runs, sentence = arguments
+    if not runs or (Path(sentence) / "config.json").is_file():
+        raise UserError(
+            "a sentence is missing: shisen plot attention MODEL_DIR [MODEL_DIR …] SENTENCE --out FILE.png"
+        )
+    if not sentence.strip():
+        raise UserError("the sentence is empty: there is nothing to attend to")
+    return [Path(run) for run in runs], sentence
+
+
+def _is_saved_attention(argument: str | Path) -> bool:
+    return str(argument).endswith(".safetensors")
+
+
+def _attention_of(run: Path, sentence: str | None, translation: str | None, number: int) -> AttentionMap:
+    """The attention of one run: read from its file, or of the sentence that the model translates now."""
+    if _is_saved_attention(run):
+        from shisen.inspection.map_file import load_maps
+
+        maps = load_maps(run)
+        if number >= len(maps):
+            raise UserError(f"{run}: holds {len(maps)} attention maps; there is no number {number}")
+        return maps[number]
+    from shisen.pipelines import Translator
+
+    translator = Translator.load(run)
+    translated = (
+        translator.translate(sentence) if translation is None else translator.force(sentence, translation)
+    )
+    return translated.attention["cross"]
+
+
+def _names_of(runs: list[Path]) -> list[str]:
+    """The shortest endings of the paths that tell them apart; a path named twice is counted."""
+    parts = [Path(run).absolute().parts for run in runs]
+    names: list[str] = []
+    for i, own in enumerate(parts):
+        others = [other for other in parts if other != own]
+        length = next(
+            (n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own)
+        )
+        name = str(Path(*own[-length:]))
+        name = name.removesuffix(".safetensors").removesuffix(".attn")
+        repeats = parts[:i].count(own)
+        names.append(f"{name} ({repeats + 1})" if repeats else name)
+    return names
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show what the figure warns of (a missing glyph) as one line on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        print(f"shisen: warning: {warning.message}", file=sys.stderr)

@@ -2,7 +2,8 @@
 
 The file is an ordinary safetensors file. Its header's ``__metadata__`` has one entry, ``shisen_attention``:
 a JSON object with ``version`` and ``maps``, a list with ``query_tokens``, ``key_tokens``, ``kind`` and
-``metadata`` of each map. The weights of map *n* are the float32 tensor ``weights.n``, ``[layers, heads, queries, keys]``.
+``metadata`` of each map. The weights of map *n* are the float32 tensor ``weights.n``,
+``[layers, heads, queries, keys]``.
 """
 
 from __future__ import annotations

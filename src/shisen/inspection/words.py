@@ -17,10 +17,10 @@ def word_numbers(tokens: Sequence[str]) -> list[int]:
     """For every token the number of the word it belongs to, counted from 0.
 
     The convention is read off the tokens: ``▁the ▁transform er`` (SentencePiece; ``Ġ`` the same for
-    byte-level BPE), ``transform ##er`` (WordPiece), ``transform@@ er`` (subword-nmt), ``transform er</w>`` (BPE). Tokens
-    without any mark are words already. Special tokens (``</s>``, ``[CLS]``) are words of their own. Where
-    writing has no spaces (Japanese, Chinese) the marks say nothing about words, so a piece that meets its
-    neighbour there stays by itself.
+    byte-level BPE), ``transform ##er`` (WordPiece), ``transform@@ er`` (subword-nmt), ``transform er</w>``
+    (BPE). Tokens without any mark are words already. Special tokens (``</s>``, ``[CLS]``) are words of their
+    own. Where writing has no spaces (Japanese, Chinese) the marks say nothing about words, so a piece that
+    meets its neighbour there stays by itself.
     """
     tokens = list(tokens)
     ordinary = [token for token in tokens if not _is_special(token)]
