@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from shisen.attention.precision import autocast_off, widen
 
@@ -113,6 +112,8 @@ class _AdditiveScores(torch.autograd.Function):
         return _scores_in_chunks(projected_query, projected_keys, v_a)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, score_gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # torch's once_differentiable would take the gradients for constants where score_gradients is one.
+        if torch.is_grad_enabled():
+            raise RuntimeError("additive_scores has no second derivative; call backward without create_graph")
         return additive_scores_gradients(score_gradients, *ctx.saved_tensors)

@@ -156,10 +156,10 @@ class ScoredAttention(Mechanism):
 
     def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
         """Score, normalise and sum, for one query per sentence or several."""
+        check_query(query, prepared, self.query_size)
         if query.ndim == 2:
             context, weights = self.attend(query.unsqueeze(1), prepared)
             return context.squeeze(1), weights.squeeze(1)
-        check_query(query, prepared, self.query_size)
         mask = prepared.mask
         if mask is not None and mask.ndim == 2:
             mask = mask.unsqueeze(1)  # [batch, 1, keys]
@@ -208,16 +208,20 @@ def check_keys(keys: Tensor, values: Tensor | None, mask: Tensor | None, key_siz
 
 
 def check_query(query: Tensor, prepared: PreparedKeys, query_size: int) -> None:
-    """Raise a ValueError, naming both shapes, where a query [batch, queries, query_size] does not fit."""
-    batch = prepared.keys.shape[0]
-    shape = query.shape
-    if query.ndim != 3 or shape[0] != batch or shape[2] != query_size:
+    """Raise a ValueError, naming both shapes, where a query does not fit the keys.
+
+    Shapes: query [batch, query_size] or [batch, queries, query_size].
+    """
+    batch, shape = prepared.keys.shape[0], query.shape
+    if query.ndim not in (2, 3) or shape[0] != batch or shape[-1] != query_size:
         raise ValueError(
             f"expected a query of shape [{batch}, queries, {query_size}] or [{batch}, {query_size}], "
             f"got {list(shape)}"
         )
     mask = prepared.mask
-    if mask is not None and mask.ndim == 3 and mask.shape[1] not in (1, shape[1]):
+    queries = shape[1] if query.ndim == 3 else 1
+    if mask is not None and mask.ndim == 3 and mask.shape[1] not in (1, queries):
         raise ValueError(
-            f"expected {mask.shape[1]} queries, as the mask of shape {list(mask.shape)} has, got {shape[1]}"
+            f"expected {mask.shape[1]} queries, as the mask of shape {list(mask.shape)} has, "
+            f"got a query of shape {list(shape)}"
         )

@@ -82,10 +82,10 @@ class NoAttention(Mechanism):
 
     def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
         """Give every query the fixed context, and weights of 0."""
+        check_query(query, prepared, query_size=query.shape[-1])
         if query.ndim == 2:
             context, weights = self.attend(query.unsqueeze(1), prepared)
             return context.squeeze(1), weights.squeeze(1)
-        check_query(query, prepared, query_size=query.shape[-1])
         batch, queries, _ = query.shape
         weights = widen(query.new_zeros(batch, queries, prepared.keys.shape[1]))
         return prepared.projected.expand(-1, queries, -1), weights
