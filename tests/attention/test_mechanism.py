@@ -149,6 +149,7 @@ def test_weights_are_float32_in_a_half_precision_model(name, dtype, sentences):
     assert weights.dtype == torch.float32
     assert context.dtype == dtype
     if name != "none":
+        assert attention.prepare(keys).projected.dtype == torch.float32, "widened once, not at every step"
         torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4))
 
 
