@@ -124,7 +124,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if values is None:
         return {}, {}
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}: expected the sections data, model and training, and found {_kind(values)}")
     return values, dict(_key_lines(node, path))
 

@@ -1,0 +1,150 @@
+"""Measuring a model on the validation pairs: cross-entropy of all, BLEU of a sample translated greedily."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from shisen.data.batches import BucketedBatches
+from shisen.data.tokenizer import Tokenizer
+from shisen.data.vocabulary import END, PADDING
+from shisen.decoding import greedy
+from shisen.evaluation.scores import build_metrics, choose_tokenization
+from shisen.training.machine import Precision
+
+_DECODING_BATCH = 100
+
+
+class Example(NamedTuple):
+    """A sentence, its reference, and what the model makes of it."""
+
+    source: str
+    reference: str
+    hypothesis: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one validation found.
+
+    Attributes:
+        loss: Cross-entropy per target token of all validation pairs, in nats, without label smoothing.
+        bleu: BLEU of the sample, or None if there is no sample.
+        example: One of the sample.
+        seconds: How long it took.
+    """
+
+    loss: float
+    bleu: float | None
+    example: Example | None
+    seconds: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the loss; infinite where it would overflow."""
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+
+class Validator:
+    """Measures a model, without a trace in it or in the random numbers.
+
+    Args:
+        batches: All validation pairs.
+        sample: Sentences and references to translate for BLEU; may be empty.
+        source_tokenizer: Of the sentences.
+        target_tokenizer: Of the translations.
+        precision: As in training.
+    """
+
+    def __init__(
+        self,
+        batches: BucketedBatches,
+        sample: Sequence[tuple[str, str]],
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        precision: Precision,
+    ):
+        self.batches = batches
+        self.source_tokenizer = source_tokenizer
+        self.target_tokenizer = target_tokenizer
+        self.precision = precision
+        # Long sentences first: those of like length share a batch, and the largest batch comes first.
+        encoded = zip(source_tokenizer.encode_batch([source for source, _ in sample]), sample, strict=True)
+        self._sample = sorted(encoded, key=lambda item: -len(item[0]))
+        self.references = [self._as_output(reference) for _, (_, reference) in self._sample]
+        self._metric = self._build_metric() if sample else None
+        self._shown = 0
+
+    @property
+    def signature(self) -> str | None:
+        """Return sacrebleu's record of how BLEU was computed; None before the first time."""
+        return str(self._metric.get_signature()) if self._metric else None
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> Validation:
+        """Measure a model as it is now.
+
+        Args:
+            model: Left in the mode in which it came.
+        """
+        started = time.perf_counter()
+        was_training = model.training
+        model.eval()
+        device = next(model.parameters()).device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            loss = self._loss(model, device)
+            hypotheses = self._translate(model, device)
+        model.train(was_training)
+        bleu = example = None
+        if self._metric is not None:
+            bleu = float(self._metric.corpus_score(hypotheses, [self.references]).score)
+            example = self._next_example(hypotheses)
+        return Validation(loss, bleu, example, time.perf_counter() - started)
+
+    def _loss(self, model: Any, device: torch.device) -> float:
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        tokens = 0
+        for batch in self.batches.epoch(0):
+            output = model.loss(batch.to(device), label_smoothing=0.0, precision=self.precision)
+            total += output.loss
+            tokens += output.tokens
+        return float(total) / tokens
+
+    def _translate(self, model: Any, device: torch.device) -> list[str]:
+        hypotheses = []
+        for start in range(0, len(self._sample), _DECODING_BATCH):
+            rows = [[*ids, END] for ids, _ in self._sample[start : start + _DECODING_BATCH]]
+            longest = max(map(len, rows))
+            padded = [row + [PADDING] * (longest - len(row)) for row in rows]
+            source = torch.tensor(padded, device=device)  # [batch, longest]
+            found = greedy(model, source, source != PADDING)
+            hypotheses += [self.target_tokenizer.decode(hypothesis.ids) for hypothesis in found]
+        return hypotheses
+
+    def _next_example(self, hypotheses: list[str]) -> Example:
+        """Show another sentence at each validation."""
+        index = (7 * self._shown + len(hypotheses) // 2) % len(hypotheses)
+        self._shown += 1
+        _, (source, reference) = self._sample[index]
+        return Example(source, reference, hypotheses[index])
+
+    @property
+    def _is_tokenized(self) -> bool:
+        """Whether output is words between spaces, as it was given, rather than plain text."""
+        settings = self.target_tokenizer.settings
+        return not settings.marks_spaces and settings.language is None
+
+    def _as_output(self, reference: str) -> str:
+        """Spell a reference as the tokenizer would if it were output: only then are they comparable."""
+        normal = self.target_tokenizer.normalize(reference)
+        if self.target_tokenizer.settings.marks_spaces or self._is_tokenized:
+            return normal
+        return self.target_tokenizer.detokenize(normal.split())
+
+    def _build_metric(self) -> Any:
+        bleu, *_ = build_metrics(choose_tokenization(self._is_tokenized, self.references).name)
+        return bleu
