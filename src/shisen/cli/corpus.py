@@ -29,8 +29,8 @@ def generate(
 ) -> None:
     """Write English–Japanese sentence pairs with gold word alignments, from a grammar.
 
-    DIR receives train, validation and test, each as .en and .ja (one sentence a line, words parted by spaces) and
-    .align (Pharaoh format). No sentence of either language is in two splits.
+    DIR receives train, validation and test, each as .en and .ja (one sentence a line, words parted by
+    spaces) and .align (Pharaoh format). No sentence of either language is in two splits.
     """
     from shisen.data.embedded.corpus import CorpusRequest, write_corpus
 

@@ -36,10 +36,11 @@ app.add_typer(corpus.app, name="corpus")
 app.command("demo")(demo.demo)
 
 
-def _print_version(is_asked: bool) -> None:
+def _print_version(is_asked: bool) -> bool:
     if is_asked:
         print(f"shisen {__version__}")
         raise typer.Exit()
+    return is_asked
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""Word alignments in Pharaoh format: ``0-0 1-2`` for sure links, ``1p2`` for possible ones, one line a sentence.
+"""Word alignments in Pharaoh format, a line a sentence: ``0-0 1-2`` for sure links, ``1p2`` for possible.
 
 A link joins a source word to a target word, counted from 0 (or from 1 in some published gold standards).
 As in Och and Ney (2003), every sure link is also a possible one.
@@ -58,7 +58,8 @@ def parse_alignment(line: str, one_based: bool = False, where: str = "alignment"
         match = _LINK.fullmatch(written)
         if match is None:
             raise UserError(
-                f"{where}: {written[:40]!r} is not a link; expected source-target such as 0-0 (sure) or 1p2 (possible)"
+                f"{where}: {written[:40]!r} is not a link; expected source-target "
+                "such as 0-0 (sure) or 1p2 (possible)"
             )
         link = (int(match[1]) - one_based, int(match[3]) - one_based)
         if min(link) < 0:

@@ -1,7 +1,7 @@
 """Splits of embedded sentence pairs that share no sentence, as files.
 
-A pair belongs to a split by its own text (a hash of the Japanese sentence), whatever the seed and the lengths asked
-for. So no source and no target sentence is ever in two splits, not even of two corpora generated differently.
+A pair belongs to a split by its own text (a hash of the Japanese sentence), whatever the seed and the lengths
+asked for. So no source and no target sentence is ever in two splits, not even of two different corpora.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ SPLITS = ("train", "validation", "test")
 SHORTEST, LONGEST = 2, 300
 """The range of sentence lengths that may be asked for, in English words."""
 
-_PATIENCE = 50_000
+_PATIENCE = 10_000
 """So many draws running without a new sentence mean that there are (nearly) no others."""
 
 _README = """\
 # A generated English–Japanese corpus
 
-{pairs} sentence pairs of {min_words} to {max_words} English words (punctuation counts), written by shisen {version}
-from its embedded grammar:
+{pairs} sentence pairs of {min_words} to {max_words} English words (punctuation counts), written by
+shisen {version} from its embedded grammar:
 
     {command}
 
@@ -40,9 +40,9 @@ from its embedded grammar:
 |---|---|---|
 {rows}
 
-`.en` and `.ja` hold one sentence a line, words parted by spaces; `.align` holds the gold word alignment of the same
-line in Pharaoh format (`0-0` sure, `1p2` possible; source word, target word, counted from 0). No sentence of either
-language is in two splits. `corpus.json` says the same for programs.
+`.en` and `.ja` hold one sentence a line, words parted by spaces; `.align` holds the gold word alignment of
+the same line in Pharaoh format (`0-0` sure, `1p2` possible; source word, target word, counted from 0). No
+sentence of either language is in two splits. `corpus.json` says the same for programs.
 """
 
 
@@ -111,10 +111,10 @@ class CorpusRequest:
 
 
 def split_of(pair: SentencePair, grammar: Grammar) -> str:
-    """Return the split a pair belongs to, whatever corpus it is drawn for: 8 in 10 train, 1 validation, 1 test.
+    """Return the split a pair belongs to, whatever corpus it is drawn for: 8 in 10 train.
 
-    The target decides, without its full stop, so that a pair and its twin with a full stop stay together, and so do
-    two English sentences that say the same in Japanese. The grammar's examples belong to the training split.
+    The target decides, without its full stop, so that a pair and its twin with a full stop stay together, and
+    so do two English sentences that say the same in Japanese. The grammar's examples are for training.
     """
     text = pair.target.removesuffix(" 。")
     if any(text == target for _, target in grammar.examples):
@@ -130,8 +130,8 @@ def generate_pairs(
 ) -> dict[str, list[SentencePair]]:
     """Draw the pairs of every split.
 
-    The lengths are drawn evenly from those asked for. The training split begins with the grammar's examples, as far
-    as their lengths are asked for.
+    The lengths are drawn evenly from those asked for. The training split begins with the grammar's examples,
+    as far as their lengths are asked for.
 
     Args:
         request: what to generate.

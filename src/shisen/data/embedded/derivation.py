@@ -1,7 +1,8 @@
-"""A derivation: the tree of productions behind one sentence pair, and the pair with its word links written from it."""
+"""A derivation: the tree of productions behind a sentence pair, and the pair that is written from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from shisen.data.alignments import Alignment, Link
 from shisen.data.embedded.grammar import Production, Slot
@@ -77,7 +78,7 @@ def write_pair(root: Node) -> SentencePair:
 
 def agree_articles(english: list[str]) -> None:
     """Turn ``a`` into ``an`` before a vowel sound, in place."""
-    for place, (word, following) in enumerate(zip(english, english[1:], strict=False)):
+    for place, (word, following) in enumerate(pairwise(english)):
         if (
             word == "a"
             and following[0] in "aeiouAEIOU"
@@ -98,6 +99,7 @@ def _write_english(node: Node, english: list[str]) -> None:
         else:
             words = child.entry.english[child.slot.form]
             child.english = range(len(english), len(english) + len(words))
+            child.japanese = ()  # a derivation may be written more than once
             english.extend(words)
 
 
@@ -116,7 +118,7 @@ def _write_japanese(node: Node, japanese: list[str]) -> None:
         positions = list(range(len(japanese), len(japanese) + len(words)))
         japanese.extend(words)
         if item.is_aligned:
-            child.japanese = positions
+            child.japanese = [*child.japanese, *positions]
         else:
             node.japanese_words[place] = positions
 

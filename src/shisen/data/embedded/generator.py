@@ -1,7 +1,7 @@
 """Sentences of the embedded grammar: how many there are, and one of a given length at random.
 
-The weights of the rules make a probabilistic grammar. For every symbol the table of :class:`LengthTable` holds how
-likely it is (or in how many ways it can) be written with exactly n English words; a sentence of n words is then drawn
+The weights of the rules make a probabilistic grammar. :class:`LengthTable` holds for every symbol how likely it
+is to be written with exactly n English words (or in how many ways it can be). A sentence of n words is then drawn
 from the top down, without rejection.
 """
 
@@ -16,7 +16,7 @@ from shisen.data.embedded.grammar import Grammar, Production, Slot, Symbol
 from shisen.data.embedded.lexicon import Entry, Tokens
 
 REPEAT_DISTANCE = 4
-"""A word of the lexicon comes again only after this many others of its part of speech, where there are others."""
+"""A word comes again only after this many others of its part of speech, where there are others."""
 
 MOST_ATTEMPTS = 50
 """A sentence that must use a word twice running (I …, because I …) is drawn anew, at most so often."""
@@ -28,11 +28,12 @@ class LengthTable:
     Args:
         grammar: the rules.
         max_words: the limit.
-        is_count: hold the number of derivations (exact, a lower bound of the number of different sentences where
-            a word is not to come again at once) and not the probability.
+        is_count: hold the number of derivations, not the probability: a lower bound of those that can be
+            drawn, since a word just used is avoided.
     """
 
     def __init__(self, grammar: Grammar, max_words: int, is_count: bool = False) -> None:
+        """See the class."""
         self.grammar = grammar
         self.max_words = max_words
         self.is_count = is_count
@@ -109,7 +110,7 @@ class LengthTable:
             if (
                 self.is_count
             ):  # words just used are avoided, and the only word there is may have been used last
-                for length in np.nonzero(weights)[0]:
+                for length in np.flatnonzero(weights).tolist():
                     weights[length] = max(min(1, weights[length] - 1), weights[length] - REPEAT_DISTANCE)
             self._arrays[id(slot)] = weights
         return self._arrays[id(slot)]
@@ -138,6 +139,7 @@ class Generator:
     """
 
     def __init__(self, grammar: Grammar, max_words: int, seed: int) -> None:
+        """See the class."""
         self.grammar = grammar
         self._table = LengthTable(grammar, max_words)
         self._random = random.Random(seed)

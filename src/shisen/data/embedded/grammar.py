@@ -1,7 +1,7 @@
 """The synchronous grammar of the embedded corpus, read from ``grammar.yaml`` and checked.
 
-A *template* is a rule as written, with features; a *production* is one instance of it with every feature given a
-value. The comments at the head of ``grammar.yaml`` describe the notation.
+A *template* is a rule as written, with features; a *production* is one instance of it with every feature
+given a value. The comments at the head of ``grammar.yaml`` describe the notation.
 """
 
 import hashlib
@@ -107,7 +107,7 @@ class Production:
         english: words, and children by their number.
         japanese: words, and children with their form; empty where the rule exists in English alone.
         children: the constituents and words of the lexicon, in English order.
-        links: the word links the rule makes, its words counted by their place in ``english`` and ``japanese``.
+        links: the word links the rule makes, words counted by their place in ``english`` and ``japanese``.
         head: the child that is the head, or None where the words of ``head_words`` are.
         head_words: (places in ``english``, places in ``japanese``) of the head's words.
     """
@@ -148,7 +148,7 @@ class Grammar:
     _productions: dict[Symbol, list[Production]] = field(default_factory=dict, repr=False, compare=False)
 
     def productions(self, symbol: Symbol) -> list[Production]:
-        """Return every way to write a symbol: each template that fits, with each value of its other features."""
+        """Return every way to write a symbol: the templates that fit, with each value of other features."""
         if symbol not in self._productions:
             self._productions[symbol] = list(self._instantiate(symbol))
         return self._productions[symbol]
@@ -165,7 +165,7 @@ class Grammar:
                     for child in template.english
                     if isinstance(child, Child)
                     for name in (*child.arguments, child.form)
-                    if name in self.features and name not in bound
+                    if name is not None and name in self.features and name not in bound
                 }
             )
             for values in itertools.product(*(self.features[name] for name in free)):
@@ -290,8 +290,8 @@ def read_grammar(text: str) -> Grammar:
     """Read a grammar from the text of a YAML file.
 
     Raises:
-        ValueError: a rule that cannot be read, a category or a lexicon that is not there, a word that is neither
-            linked nor marked as without counterpart, a label with nothing on the other side.
+        ValueError: a rule that cannot be read, a category or a lexicon that is not there, a word that is
+            neither linked nor marked as without counterpart, a label with nothing on the other side.
     """
     document = yaml.load(text, Loader=_UniqueKeys)
     features = {name: tuple(values) for name, values in document["features"].items()}
@@ -326,10 +326,12 @@ def _read_rules(key: str, lines: Iterable[Any]) -> Iterator[Template]:
         weight, rule = next(iter(line.items())) if isinstance(line, Mapping) else (1, line)
         english, arrow, japanese = str(rule).partition("=>")
         if arrow:
-            sides = (_read_side(english), _read_side(japanese))
+            yield Template(
+                left["category"], parameters, _read_side(english), _read_side(japanese), float(weight)
+            )
         else:  # a rule of English alone: its words are linked by the rule that uses it
-            sides = (tuple(Word(word, (), False) for word in english.split()), None)
-        yield Template(left["category"], parameters, *sides, weight=float(weight))
+            words = tuple(Word(word, (), False) for word in english.split())
+            yield Template(left["category"], parameters, words, None, float(weight))
 
 
 def _read_side(side: str) -> tuple[Word | Child, ...]:

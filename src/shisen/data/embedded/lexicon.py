@@ -1,4 +1,4 @@
-"""The words of the embedded grammar: their forms in both languages and the properties that rules select by."""
+"""The words of the embedded grammar: their forms in both languages and what rules select them by."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Entry:
     """One word or fixed expression.
 
     Args:
-        english: form name → words (``{"singular": ("cat",), "plural": ("cats",)}``); a missing form has no key.
+        english: form name → words (``{"singular": ("cat",)}``); a missing form has no key.
         japanese: form name → words (``{"ta": ("座っ", "た")}``).
         properties: for each column of the lexicon that rules select by, the values the entry has there.
     """
@@ -82,7 +82,7 @@ def conjugate(word: str, endings: Mapping[str, Sequence[str]]) -> list[Tokens]:
 
 
 def read_lexicon(name: str, section: Mapping[str, Any], conjugation: Conjugation) -> Lexicon:
-    """Build a lexicon from its section of the grammar file (the comments there describe the form of a line)."""
+    """Build a lexicon from its section of the grammar file (comments there describe the form of a line)."""
     english_forms = tuple(section["english"])
     japanese_forms = tuple(section["japanese"])
     extra_forms = tuple(section.get("extra", ()))

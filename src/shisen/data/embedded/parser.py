@@ -1,4 +1,4 @@
-"""Reading a sentence of the embedded grammar: all its derivations, and with them its translation and gold links."""
+"""Reading a sentence of the embedded grammar: its derivations, and so its translation and gold links."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from shisen.data.embedded.grammar import Grammar, Production, Slot, Symbol
 
 
 def parse(grammar: Grammar, sentence: str) -> list[SentencePair]:
-    """Return the sentence pair of every derivation of an English sentence; none if the grammar cannot write it.
+    """Return the pair of every derivation of an English sentence; none if the grammar cannot write it.
 
     Args:
         grammar: the rules.
@@ -44,7 +44,7 @@ class _Parser:
     def _match(
         self, production: Production, item: int, start: int
     ) -> Iterator[tuple[int, list[Node | Leaf]]]:
-        """Yield (end, children) for every way to read the items of a rule, from one of them and a place on."""
+        """Yield (end, children) for every way to read a rule from one of its items and a place on."""
         if item == len(production.english):
             yield start, []
             return
