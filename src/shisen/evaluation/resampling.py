@@ -34,8 +34,8 @@ def exchange_sums(
 ) -> Iterator[tuple[Float64[np.ndarray, "draws statistics"], Float64[np.ndarray, "draws statistics"]]]:
     """The summed statistics of both systems after their outputs were exchanged by a coin for every sentence.
 
-    They come in blocks of 32 draws (and a rest): NumPy takes 32 coins from one random word, so blocks of whole
-    words make the same coins as drawing all at once.
+    They come in blocks of 32 draws (and a rest): NumPy takes 32 coins from one random word, so that blocks of
+    whole words make the same coins as drawing all at once.
     """
     generator = np.random.default_rng(seed)
     total = first.sum(axis=0) + second.sum(axis=0)

@@ -82,8 +82,7 @@ def compare(
     """
     if len(systems) < 2:
         raise UserError("a comparison needs two systems or more, the baseline first")
-    if test not in DRAWS:
-        raise UserError(f"unknown test {test!r}; there are {' and '.join(DRAWS)}")
+    check_test(test)
     draws = DRAWS[test] if draws is None else draws
     for name, hypotheses in systems:
         if len(hypotheses) != len(references):
@@ -120,6 +119,12 @@ def compare(
             p_values = _randomisation_p(metrics, statistics[0], tables, differences, draws, seed)
         comparisons.append(SystemComparison(name, tuple(scores), differences, p_values))
     return comparisons
+
+
+def check_test(test: str) -> None:
+    """Refuse the name of a test that there is not."""
+    if test not in DRAWS:
+        raise UserError(f"unknown test {test!r}; there are {' and '.join(DRAWS)}")
 
 
 def _bootstrap_p(own: np.ndarray, baseline: np.ndarray, difference: float) -> float:
