@@ -14,7 +14,8 @@ from torch import Tensor
 from shisen.errors import UserError
 from shisen.model_directory import write_atomically
 
-_HEADER = "shisen_checkpoint"
+HEADER = "shisen_checkpoint"
+"""The name under which a checkpoint's JSON document is in the header."""
 _TENSOR = "__tensor__"
 _PAIRS = "__pairs__"
 _TUPLE = "__tuple__"
@@ -32,7 +33,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
             RunError: It could not be written (a full disk); the one before is untouched.
         """
         tensors, document = pack(checkpoint)
-        write_atomically(Path(path), save(tensors, metadata={_HEADER: json.dumps(document)}))
+        write_atomically(Path(path), save(tensors, metadata={HEADER: json.dumps(document)}))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
@@ -44,7 +45,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """
         try:
             with safe_open(path, framework="pt") as file:
-                header = (file.metadata() or {}).get(_HEADER)
+                header = (file.metadata() or {}).get(HEADER)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path} cannot be read as a checkpoint ({error})") from error

@@ -59,8 +59,3 @@ def _tensorboard_writer(folder: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder))
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a log as mappings."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

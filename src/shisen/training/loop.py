@@ -32,7 +32,7 @@ class TrainingLoop(Callback):
         state: Where the run stands; advanced here.
         validator: Measures the model; None without validation pairs.
         snapshots: Where parameters of single steps are kept.
-        log: The file of the curves.
+        curves: The file of the log.
         display: What the user sees.
         checkpoint: The file to go on from.
     """
@@ -43,7 +43,7 @@ class TrainingLoop(Callback):
         state: RunState,
         validator: Validator | None,
         snapshots: Snapshots,
-        log: TrainingLog,
+        curves: TrainingLog,
         display: Display,
         checkpoint: Path,
     ):
@@ -51,10 +51,9 @@ class TrainingLoop(Callback):
         self.state = state
         self.validator = validator
         self.snapshots = snapshots
-        self.log = log
+        self.curves = curves  # `log` is a name that Lightning sets
         self.display = display
         self.checkpoint = checkpoint
-        self.stop_reason: str | None = None
         self.is_interrupted = False
         self._loss = torch.tensor(state.window.loss, dtype=torch.float64)
         self._gradient_norm = torch.tensor(state.window.gradient_norm, dtype=torch.float64)
@@ -80,19 +79,18 @@ class TrainingLoop(Callback):
     ) -> None:
         """Do everything that is due after an update."""
         assert isinstance(pl_module, TranslationTask)
+        state = self.state
         self._count(outputs, batch, pl_module.gradient_norm)
         self.display.step(self)
         reason = self._reason()
         validation = self._validate(pl_module) if self._is_validation_due(reason) else None
-        reason = reason or self._reason()
-        if validation or reason or self.state.step % self.config.log_interval == 0:
+        reason = state.finished_by = reason or self._reason()
+        if validation or reason or state.step % self.config.log_interval == 0:
             self._write_log(pl_module, batch.epoch, validation)
         if self.is_interrupted or reason or self._is_checkpoint_due():
             self._save(trainer)
-        self.state.seconds += self._take_lap()
-        if self.is_interrupted or reason:
-            self.stop_reason = reason
-            trainer.should_stop = True
+        state.seconds += self._take_lap()
+        trainer.should_stop = self.is_interrupted or reason is not None
 
     def mean_loss(self) -> float:
         """Return the loss per target token since the last line of the log."""
@@ -130,10 +128,9 @@ class TrainingLoop(Callback):
         state = self.state
         validation = self.validator(task.model)
         state.validation_seconds = validation.seconds
-        decisive = validation.loss if self.config.metric == "validation_loss" else validation.bleu
-        if decisive is None or not math.isfinite(decisive):
+        if not math.isfinite(validation.loss):
             raise NumericError(state.step)
-        is_best = state.note_validation(decisive, self.config)
+        is_best = state.note_validation(validation.loss, validation.bleu, self.config)
         if self.config.average_last > 1:
             state.snapshot_steps = [*state.snapshot_steps, state.step][-self.config.average_last :]
         if is_best or self.config.average_last > 1:
@@ -157,7 +154,7 @@ class TrainingLoop(Callback):
         }
         if validation is not None:
             entry |= {"validation_loss": validation.loss, "bleu": validation.bleu}
-        self.log.write(entry)
+        self.curves.write(entry)
         state.window = Window()
         self._loss.zero_()
         self._gradient_norm.zero_()

@@ -1,7 +1,7 @@
 """What the user sees of a run, on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,7 +16,13 @@ _LINE_SECONDS = 30.0
 
 
 class Display(Protocol):
-    """What a run tells, whoever listens."""
+    """What a run tells, whoever listens.
+
+    Attributes:
+        total_steps: Updates of the whole run, once they are known.
+    """
+
+    total_steps: int | None
 
     def note(self, text: str) -> None:
         """Say one line."""
@@ -34,21 +40,18 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
-def open_display(quiet: bool, total_steps: int | None) -> Display:
-    """Return the display that suits where standard error goes.
-
-    Args:
-        quiet: Show nothing.
-        total_steps: Updates of the whole run, if they are known.
-    """
+def open_display(quiet: bool) -> Display:
+    """Return the display that suits where standard error goes."""
     if quiet:
         return QuietDisplay()
     console = Console(stderr=True, highlight=False)
-    return BarDisplay(console, total_steps) if console.is_terminal else LineDisplay(console, total_steps)
+    return BarDisplay(console) if console.is_terminal else LineDisplay(console)
 
 
 class QuietDisplay:
     """Shows nothing."""
+
+    total_steps: int | None = None
 
     def note(self, text: str) -> None:
         """Say nothing."""
@@ -69,9 +72,10 @@ class QuietDisplay:
 class LineDisplay:
     """One plain line every half minute, and at every validation."""
 
-    def __init__(self, console: Console, total_steps: int | None):
+    total_steps: int | None = None
+
+    def __init__(self, console: Console):
         self.console = console
-        self.total_steps = total_steps
         self._shown = time.perf_counter()
 
     def note(self, text: str) -> None:
@@ -100,9 +104,10 @@ class LineDisplay:
 class BarDisplay:
     """A bar that moves, and under it what is measured; the lines of validations stay above."""
 
-    def __init__(self, console: Console, total_steps: int | None):
+    total_steps: int | None = None
+
+    def __init__(self, console: Console):
         self.console = console
-        self.total_steps = total_steps
         # Refreshed from `step`: a thread that redraws would take its time from the training.
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -120,10 +125,8 @@ class BarDisplay:
         self.progress.console.print(escape(text), soft_wrap=True)
 
     def busy(self, text: str) -> None:
-        """Write it into the bar."""
-        if self._task is not None:
-            self.progress.update(self._task, measures=text)
-            self.progress.refresh()
+        """Write it beside the bar."""
+        self._update(measures=text)
 
     def step(self, loop: "TrainingLoop") -> None:
         """Move the bar, at most twice a second."""
@@ -132,16 +135,18 @@ class BarDisplay:
             return
         self._shown = now
         share = _share_done(loop, self.total_steps)
-        if self._task is None:
-            self.progress.start()
-            self._task = self.progress.add_task("", measures="")
-        self.progress.update(
-            self._task,
+        self._update(
             total=None if share is None else 1.0,
             completed=share or 0.0,
             description=_place(loop),
             measures=_measures(loop) + _remaining(loop, self.total_steps),
         )
+
+    def _update(self, **changes: Any) -> None:
+        if self._task is None:
+            self.progress.start()
+            self._task = self.progress.add_task("", total=None, measures="")
+        self.progress.update(self._task, **changes)
         self.progress.refresh()
 
     def validation(self, loop: "TrainingLoop", validation: "Validation", is_best: bool) -> None:

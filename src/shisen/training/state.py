@@ -35,12 +35,14 @@ class RunState:
         validation_seconds: Of that, the last validation's.
         window: What the next line of the log will tell.
         best_step: The update whose parameters had the best validation; 0: none yet.
-        best_value: Its validation loss or BLEU, whichever decides.
+        best_loss: Its validation loss.
+        best_bleu: Its BLEU, if that is measured.
         validations_without_improvement: Since then.
         plateau_validations: The same, since the schedule ``plateau`` last lowered the learning rate.
         reductions: How often it has.
         snapshot_steps: The updates whose parameters may be averaged, oldest first.
         last_validated_step: The update after which the last validation was made.
+        finished_by: Why the run ended, once it has.
     """
 
     precision: Precision
@@ -54,12 +56,14 @@ class RunState:
     validation_seconds: float = 0.0
     window: Window = field(default_factory=Window)
     best_step: int = 0
-    best_value: float | None = None
+    best_loss: float | None = None
+    best_bleu: float | None = None
     validations_without_improvement: int = 0
     plateau_validations: int = 0
     reductions: int = 0
     snapshot_steps: list[int] = field(default_factory=list)
     last_validated_step: int = 0
+    finished_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as plain data."""
@@ -76,19 +80,27 @@ class RunState:
             raise UserError(f"{origin}: written by another version of shisen; finish the run with that one")
         return cls(**{**values, "window": Window(**values["window"])})
 
-    def note_validation(self, value: float, config: TrainingConfig) -> bool:
+    def is_better(self, loss: float, bleu: float | None, config: TrainingConfig) -> bool:
+        """Return whether these measures beat the best so far, by the metric that decides."""
+        if self.best_loss is None:
+            return True
+        if config.metric == "bleu":
+            assert bleu is not None
+            assert self.best_bleu is not None
+            return bleu > self.best_bleu
+        return loss < self.best_loss
+
+    def note_validation(self, loss: float, bleu: float | None, config: TrainingConfig) -> bool:
         """Count a validation and return whether it was the best so far.
 
         Args:
-            value: The deciding metric.
-            config: Which metric, how long to wait for a better one.
+            loss: The validation loss.
+            bleu: BLEU, if it is measured.
+            config: Which of them decides, and how long to wait for a better one.
         """
         self.last_validated_step = self.step
-        is_better = self.best_value is None or (
-            value > self.best_value if config.metric == "bleu" else value < self.best_value
-        )
-        if is_better:
-            self.best_value, self.best_step = value, self.step
+        if self.is_better(loss, bleu, config):
+            self.best_loss, self.best_bleu, self.best_step = loss, bleu, self.step
             self.validations_without_improvement = self.plateau_validations = 0
             return True
         self.validations_without_improvement += 1

@@ -1,0 +1,84 @@
+"""The data of a run: what `shisen.data` prepares, kept while the run lasts, and a sample for BLEU."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shisen.data.config import DataConfig
+from shisen.data.corpus import TokenizedCorpus
+from shisen.data.parallel_text import read_pairs
+from shisen.data.preparation import PreparedData, prepare
+from shisen.data.tokenizer import Tokenizer
+from shisen.model_directory import write_json
+
+_READING = "reading.json"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is measured on.
+
+    Attributes:
+        source_tokenizer: Text to source ids.
+        target_tokenizer: Target ids to text.
+        train: The pairs to learn from.
+        validation: The pairs to measure on, or None.
+        sample: Of them, sentences and references as they were written, for BLEU.
+        reading: For each role (``train``, ``validation``) what came of reading, in words.
+        skipped: Lines that could not be used.
+    """
+
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    train: TokenizedCorpus
+    validation: TokenizedCorpus | None
+    sample: list[tuple[str, str]]
+    reading: dict[str, str]
+    skipped: int
+
+
+def load_data(
+    config: DataConfig, folder: Path, sample_size: int, progress: Callable[[str], None]
+) -> TrainingData:
+    """Prepare the data in a folder, or open what was prepared there before.
+
+    Args:
+        config: Where the text is, and how it is cut.
+        folder: Where tokenizers and token ids are kept.
+        sample_size: Validation pairs to translate for BLEU.
+        progress: Is told what is being done.
+
+    Raises:
+        UserError: Anything is wrong with the text or the settings.
+    """
+    marker = folder / _READING  # written last: the folder is whole where it is
+    if marker.is_file():
+        prepared = PreparedData.open(folder)
+    else:
+        prepared = prepare(config, folder, lambda what, pairs: progress(f"{what}: {pairs:,} pairs"))
+        reports = prepared.reports.items()
+        reading = {role: report.describe() for role, report in reports}
+        skipped = sum(report.skipped_total for _, report in reports)
+        write_json(marker, {"reading": reading, "skipped": skipped})
+    notes = json.loads(marker.read_text("utf-8"))
+    return TrainingData(
+        prepared.source_tokenizer,
+        prepared.target_tokenizer,
+        prepared.train,
+        prepared.validation,
+        _sample(config, prepared.validation, sample_size),
+        notes["reading"],
+        notes["skipped"],
+    )
+
+
+def _sample(config: DataConfig, validation: TokenizedCorpus | None, size: int) -> list[tuple[str, str]]:
+    """Take pairs at even distances, so that a file in some order is represented as a whole."""
+    if config.validation is None or validation is None or size == 0:
+        return []
+    count = len(validation) + sum(validation.dropped.values())
+    size = min(size, count)
+    wanted = {index * count // size for index in range(size)}
+    pairs = read_pairs(config.validation, "validation", config.skip_bad_lines)
+    return [pair for index, pair in enumerate(pairs) if index in wanted]
