@@ -65,7 +65,7 @@ def _padded(side: TokenizedSide, rows: np.ndarray) -> np.ndarray:
 class BucketedBatches:
     """The batches of every epoch over a corpus.
 
-    The corpus is shuffled, cut into large pools (a corpus below ``pool_size`` pairs is one pool), each pool is
+    The corpus is shuffled, cut into large pools (a corpus below ``pool_size`` pairs is one), each pool is
     sorted by target then source length with chance deciding between equals, cut into batches, and the
     batches are shuffled. So batches hold sentences of like length and next to no padding, and yet differ
     from epoch to epoch.
@@ -101,7 +101,7 @@ class BucketedBatches:
             longest = int(max(corpus.source.lengths.max(), corpus.target.lengths.max()))
             if longest > batch_size:
                 raise UserError(
-                    f"training.batch_size: {batch_size} tokens are too few for the longest sentence of {longest}; "
+                    f"training.batch_size: {batch_size} tokens cannot hold the longest sentence ({longest}); "
                     "raise training.batch_size or lower data.max_length"
                 )
         self.corpus = corpus
@@ -134,7 +134,7 @@ class BucketedBatches:
         return self._plan
 
     def _make_plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Order of the pairs [pairs], where batches begin and end in it [batches + 1], their order [batches]."""
+        """Order of the pairs [pairs], the batches' bounds in it [batches + 1], their order [batches]."""
         random = np.random.default_rng([self.seed, epoch])
         pairs = len(self.corpus)
         order = np.arange(pairs, dtype=np.int32 if pairs < 2**31 else np.int64)

@@ -1,4 +1,4 @@
-"""The section ``data`` of a configuration: which text, how it is cut into pieces, which pairs are left out."""
+"""The section ``data`` of a configuration: which text, how it is cut into pieces, what is left out."""
 
 from typing import Literal
 
@@ -20,15 +20,15 @@ class ParallelTextConfig(_Section):
         min_length=1,
         description="file of source sentences, one a line; or, without `target`, what holds both sides: "
         "a .tsv or .jsonl file, a directory of splits (train.en and train.ja, train.tsv, train.jsonl, "
-        "or Parquet), or the id of a data set on the Hugging Face Hub (owner/name or owner/name:configuration)",
+        "or Parquet), or the id of a data set on the Hugging Face Hub (owner/name, owner/name:configuration)",
     )
     target: str | None = Field(
         None, min_length=1, description="file of target sentences, line by line the translations of `source`"
     )
     source_column: str | int | None = Field(
         None,
-        description="where both sides are in one place: the column (TSV: number from 1, or a name in the header "
-        "line), the key (JSONL, Hub) or the file suffix (directory: en for train.en) of the source; "
+        description="where both sides are in one place: the column (TSV: number from 1, or name in the "
+        "header line), the key (JSONL, Hub) or the file suffix (directory: en for train.en) of the source; "
         "default: TSV column 1, key `source`",
     )
     target_column: str | int | None = Field(
@@ -59,8 +59,8 @@ class TokenizerConfig(_Section):
 
     kind: Literal["word", "bpe", "unigram", "character"] = Field(
         "unigram",
-        description="word: one entry a word; bpe: byte-pair merges of characters; unigram: a unigram language "
-        "model over pieces (needs no word boundaries, so it suits Japanese); character",
+        description="word: one entry a word; bpe: byte-pair merges of characters; unigram: a unigram "
+        "language model over pieces (needs no word boundaries, so it suits Japanese); character",
     )
     vocabulary_size: int | None = Field(
         None,
@@ -86,8 +86,8 @@ class TokenizerConfig(_Section):
     )
     normalization: Literal["none", "nfc", "nfkc"] = Field(
         "none",
-        description="Unicode normalisation before anything else. Always, runs of white space become one space "
-        "and spaces at the ends are dropped",
+        description="Unicode normalisation before anything else. Always, runs of white space become one "
+        "space and spaces at the ends are dropped",
     )
     lowercase: bool = Field(False, description="lower-case the text")
     source_language: Language | None = Field(None, description="language of the source: en, de, ja or none")

@@ -1,7 +1,7 @@
 """A corpus as numbers on disk: token ids one after the other and where each sentence begins.
 
-Both files are memory-mapped, so a corpus of any size opens at once; only the sentences' lengths (2 bytes each)
-are held in memory.
+Both files are memory-mapped, so a corpus of any size opens at once; only the sentences' lengths (2 bytes
+each) are held in memory.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def _mapped(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
 
 
 class TokenizedCorpus:
-    """Sentence pairs as token ids, in a folder of five small-to-huge files. See :meth:`build`, :meth:`open`."""
+    """Sentence pairs as token ids, in a folder of five files. See :meth:`build` and :meth:`open`."""
 
     def __init__(
         self, source: TokenizedSide, target: TokenizedSide, dropped: dict[str, int], fingerprint: str

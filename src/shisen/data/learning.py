@@ -20,7 +20,7 @@ _UNBOUNDED = 2**31
 
 
 def backend_of(model: models.Model, settings: TokenizerSettings) -> tokenizers.Tokenizer:
-    """The library's tokenizer of a model, with the normaliser and the pre-tokeniser that the settings ask for."""
+    """The library's tokenizer of a model, normalising and splitting as the settings say."""
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizer_of(settings)
     backend.pre_tokenizer = pre_tokenizer_of(settings)
@@ -37,13 +37,14 @@ def learn_model(texts: Iterable[str], config: TokenizerConfig, settings: Tokeniz
         return _learn_words(texts, config, settings)
     sample = _sample(texts, config.training_sentences)
     normalize = normalizer_of(settings).normalize_str
-    sample = [normalize(text) for text in sample]
+    for place, text in enumerate(sample):
+        sample[place] = normalize(text)
     sample, alphabet = _cover(sample, config.character_coverage)
     size = config.vocabulary_size or DEFAULT_VOCABULARY_SIZE
     if alphabet + len(SPECIAL_TOKENS) > size:
         raise UserError(
-            f"data.tokenizer.vocabulary_size: {size:,} entries cannot hold the {alphabet:,} different characters "
-            f"of the text and {len(SPECIAL_TOKENS)} special tokens; raise it, or lower "
+            f"data.tokenizer.vocabulary_size: {size:,} entries cannot hold the {alphabet:,} different "
+            f"characters of the text and {len(SPECIAL_TOKENS)} special tokens; raise it, or lower "
             "data.tokenizer.character_coverage (0.9995, say)"
         )
     learn = _learn_bpe if config.kind == "bpe" else _learn_unigram
@@ -54,15 +55,16 @@ def _demand(size: int | None, available: int, settings: TokenizerSettings) -> No
     """Raise where a vocabulary of an explicitly given size is more than the data gives."""
     if size is not None and available < size:
         raise UserError(
-            f"data.tokenizer.vocabulary_size: asked for {size:,} entries, but the text gives only {available:,} "
-            f"(kind {settings.kind}, {len(SPECIAL_TOKENS)} special tokens included); lower it or leave it out"
+            f"data.tokenizer.vocabulary_size: asked for {size:,} entries, but the text gives only "
+            f"{available:,} (kind {settings.kind}, {len(SPECIAL_TOKENS)} special tokens included); lower it "
+            "or leave it out"
         )
 
 
 def _learn_words(
     texts: Iterable[str], config: TokenizerConfig, settings: TokenizerSettings
 ) -> models.WordLevel:
-    """All words (characters) that are frequent enough, the most frequent first, equals in order of code points."""
+    """All words (characters) that are frequent enough, by frequency, equals in order of code points."""
     if settings.is_analysed:
         analyser = JapaneseAnalyser(settings)
         counts = Counter(chain.from_iterable(map(analyser.entries, texts)))
@@ -113,7 +115,7 @@ def _learn_unigram(
     learned, its log-probabilities are rounded, and the best are taken, equals in order of code points.
     """
     pieces = _unigram_pieces(sample, size + size // 5, settings)
-    if len(pieces) + len(SPECIAL_TOKENS) < size and config.vocabulary_size is not None:
+    if len(pieces) + len(SPECIAL_TOKENS) < size:
         pieces = _unigram_pieces(sample, 10 * size, settings)  # prunes nothing: all that the text gives
         _demand(config.vocabulary_size, len(pieces) + len(SPECIAL_TOKENS), settings)
     ranked = sorted(pieces.items(), key=lambda item: (len(item[0]) > 1, -item[1], item[0]))
@@ -138,7 +140,7 @@ def _unigram_pieces(sample: list[str], size: int, settings: TokenizerSettings) -
 
 
 def _sample(texts: Iterable[str], size: int) -> list[str]:
-    """At most ``size`` of the texts, each as likely as any other: reservoir sampling, always the same draw."""
+    """At most ``size`` of the texts, drawn evenly (reservoir sampling), always the same ones."""
     stream = iter(texts)
     kept = list(islice(stream, size))
     if not kept:

@@ -36,12 +36,12 @@ class TokenizerSettings(BaseModel):
 
     @property
     def marks_the_first_word(self) -> bool:
-        """Whether a sentence's first word carries SPACE too, so that it is the same word as inside a sentence."""
+        """Whether a sentence's first word carries SPACE too, and so is the same word as elsewhere."""
         return self.marks_spaces and self.kind != "character" and self.language != "ja"
 
 
 def normalizer_of(settings: TokenizerSettings) -> normalizers.Normalizer:
-    """Unicode normalisation and lower case where asked for; always: tidy white space, no SPACE in the text."""
+    """Unicode normalisation and lower case where asked for; always tidy white space, no SPACE."""
     steps: list[normalizers.Normalizer] = []
     if settings.normalization != "none":
         steps.append({"nfc": normalizers.NFC, "nfkc": normalizers.NFKC}[settings.normalization]())
@@ -79,7 +79,7 @@ class JapaneseAnalyser:
             import unidic_lite
         except ImportError:
             raise UserError(
-                "words of Japanese (pre_tokenizer words, language ja) need the extra `ja`: pip install shisen[ja]"
+                "words of Japanese (pre_tokenizer words, language ja) need an extra: pip install shisen[ja]"
             ) from None
         self._tagger = fugashi.Tagger(f'-d "{unidic_lite.DICDIR}"')
         self._lowercase = settings.lowercase

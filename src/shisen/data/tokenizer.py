@@ -1,11 +1,12 @@
 """Tokenizers: sentences to ids and back, for words, byte-pair encoding, unigram models and characters.
 
-The work is done by the library ``tokenizers``. What is kept in a file is one JSON document: that library's own
-tokenizer together with our settings.
+The work is done by the library ``tokenizers``. What is kept in a file is one JSON document: that library's
+own tokenizer together with our settings.
 
-What text becomes before it is cut ("normalised"): Unicode normalisation and lower case where asked for, runs of
-white space to one space, no space at the ends, and ``▁`` (the mark for a space) to ``_``. Except for words split
-by white space, decoding gives exactly the normalised text back, as long as the vocabulary knows its characters.
+What text becomes before it is cut ("normalised"): Unicode normalisation and lower case where asked for, runs
+of white space to one space, no space at the ends, and ``▁`` (the mark for a space) to ``_``. Except for words
+split by white space, decoding gives exactly the normalised text back, as long as the vocabulary knows its
+characters.
 """
 
 import hashlib
@@ -155,7 +156,9 @@ class Tokenizer:
         if not self.settings.marks_spaces:
             return spellings
         surfaces = [SPACE * spelling[:1].isspace() + spelling.strip() for spelling in spellings]
-        if surfaces and self.settings.marks_the_first_word:  # the library gives that mark the first letter's place
+        if (
+            surfaces and self.settings.marks_the_first_word
+        ):  # the library gives that mark the first letter's place
             surfaces[0] = SPACE + ("" if encoding.tokens[0] == SPACE else surfaces[0].removeprefix(SPACE))
         return surfaces
 
@@ -170,7 +173,7 @@ class Tokenizer:
         return self.detokenize(self.tokens(id for id in ids if id not in _SKIPPED))
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The text of pieces given as strings, as after unknown words were replaced by what they stand for."""
+        """The text of pieces given as strings, as after unknown words were replaced."""
         if not self.settings.marks_spaces:
             return detokenize(tokens, self.settings.language)
         if self.settings.kind == "word":
@@ -179,7 +182,7 @@ class Tokenizer:
         return drop_spaces_in_japanese(text) if self.settings.language == "ja" else text
 
     def as_word(self, surface: str) -> str:
-        """A surface of another tokenizer as a word of this one: for an unknown word replaced by the source's."""
+        """A surface of another tokenizer as a word of this one: for unknown words copied from the source."""
         word = surface.removeprefix(SPACE)
         spaced = self.settings.marks_spaces and self.settings.language != "ja"
         return SPACE + word if spaced else word
