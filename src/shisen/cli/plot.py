@@ -90,7 +90,7 @@ def plot_curves(
     image_format(out)
     records = {name: curves.read_training_log(run) for name, run in zip(_names_of(runs), runs, strict=True)}
     with _warnings_in_one_line():
-        save_figure(curves.plot_curves(records, x=x), out, dpi)  # type: ignore[arg-type]
+        save_figure(curves.plot_curves(records, x=x), out, dpi)
 
 
 def _figure(maps: dict[str, AttentionMap], bars: int | None, language: str) -> Figure:

@@ -91,7 +91,8 @@ class AttentionMap:
                 f"[layers, heads, queries, keys]; this array has {array.ndim} dimensions, {list(array.shape)}"
             )
         array = array.reshape((1,) * (4 - array.ndim) + array.shape)  # [layers, heads, queries, keys]
-        return cls(array, tuple(query_tokens), tuple(key_tokens), kind, metadata or {})  # type: ignore[arg-type]
+        queries, keys = _tokens(query_tokens, "query_tokens"), _tokens(key_tokens, "key_tokens")
+        return cls(array, queries, keys, kind, metadata or {})
 
     @property
     def layers(self) -> int:

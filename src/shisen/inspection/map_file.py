@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -104,14 +104,16 @@ class AttentionMapWriter:
             aside.unlink(missing_ok=True)
 
 
-class _Maps(Sequence[AttentionMap]):
-    """The maps of a file; each is read when it is asked for."""
+class SavedMaps:
+    """The maps of a file, as `load_maps` opens it; the weights of each are read when it is asked for."""
 
     def __init__(self, path: Path, descriptions: list[dict[str, Any]]) -> None:
+        """Hold the place of the file and what its header says of each map."""
         self._path = path
         self._descriptions = descriptions
 
     def __len__(self) -> int:
+        """How many maps the file holds."""
         return len(self._descriptions)
 
     @overload
@@ -119,12 +121,14 @@ class _Maps(Sequence[AttentionMap]):
     @overload
     def __getitem__(self, number: slice) -> list[AttentionMap]: ...
     def __getitem__(self, number: int | slice) -> AttentionMap | list[AttentionMap]:
+        """One map, or a list of some."""
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         index = range(len(self))[number]
         return next(self._read(range(index, index + 1)))
 
     def __iter__(self) -> Iterator[AttentionMap]:
+        """The maps, one after the other."""
         return self._read(range(len(self)))
 
     def _read(self, numbers: range) -> Iterator[AttentionMap]:
@@ -149,7 +153,7 @@ def save_maps(path: str | os.PathLike[str], maps: Iterable[AttentionMap]) -> Non
             writer.add(attention_map)
 
 
-def load_maps(path: str | os.PathLike[str]) -> Sequence[AttentionMap]:
+def load_maps(path: str | os.PathLike[str]) -> SavedMaps:
     """The maps of a file that `save_maps` (or `AttentionMap.save`) wrote, in their order.
 
     What comes back is a sequence that reads the weights of a map when that map is asked for, so a large file
@@ -185,7 +189,7 @@ def load_maps(path: str | os.PathLike[str]) -> Sequence[AttentionMap]:
         raise UserError(f"{path}: version {version} of the format; this version of shisen reads {VERSION}")
     if not are_complete or names != {f"weights.{i}" for i in range(len(descriptions))}:
         raise UserError(f"{path}: {_NOT_A_MAP} (its header and its weights do not agree)")
-    return _Maps(path, descriptions)
+    return SavedMaps(path, descriptions)
 
 
 def _describe(attention_map: AttentionMap) -> dict[str, Any]:

@@ -46,19 +46,21 @@ def word_numbers(tokens: Sequence[str]) -> list[int]:
 
 def join_words(tokens: Sequence[str], starts: Sequence[int]) -> tuple[str, ...]:
     """The texts of the words that begin at ``starts``, without the marks of their pieces."""
-    words = (tokens[start:end] for start, end in pairwise([*starts, len(tokens)]))
-    return tuple(
-        word[0] if len(word) == 1 and _is_special(word[0]) else "".join(map(_strip_marks, word))
-        for word in words
+    return tuple(_join(tokens[start:end]) for start, end in pairwise([*starts, len(tokens)]))
+
+
+def _join(pieces: Sequence[str]) -> str:
+    """The text of one word; special tokens, and marks that stand for themselves, stay as they are."""
+    if len(pieces) == 1 and _is_special(pieces[0]):
+        return pieces[0]
+    return "".join(map(_without_marks, pieces)) or "".join(pieces)
+
+
+def _without_marks(piece: str) -> str:
+    piece = piece.lstrip("".join(WORD_START_MARKS))
+    return (
+        piece.removeprefix(CONTINUATION_PREFIX).removesuffix(CONTINUATION_SUFFIX).removesuffix(WORD_END_MARK)
     )
-
-
-def _strip_marks(token: str) -> str:
-    """The text of a piece; a piece that is nothing but its mark stays as it is."""
-    text = token.lstrip("".join(WORD_START_MARKS))
-    text = text.removeprefix(CONTINUATION_PREFIX) if text != CONTINUATION_PREFIX else text
-    text = text.removesuffix(CONTINUATION_SUFFIX) if text != CONTINUATION_SUFFIX else text
-    return text.removesuffix(WORD_END_MARK) or token
 
 
 def _is_special(token: str) -> bool:
@@ -71,7 +73,7 @@ def _is_special(token: str) -> bool:
 
 def _meet_without_space(left: str, right: str) -> bool:
     """Whether a script without spaces stands on either side of the border between two pieces."""
-    left, right = _strip_marks(left), _strip_marks(right)
+    left, right = _without_marks(left), _without_marks(right)
     return bool(left and right) and (_has_no_spaces(left[-1]) or _has_no_spaces(right[0]))
 
 

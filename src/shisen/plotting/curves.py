@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,8 +20,7 @@ from shisen.plotting.style import CATEGORICAL, Figure, style
 from shisen.plotting.text import families_for, visible, without_missing
 
 LOG_NAME = "training_log.jsonl"
-Horizontal = Literal["step", "epoch", "seconds"]
-HORIZONTALS: tuple[str, ...] = get_args(Horizontal)
+HORIZONTALS = ("step", "epoch", "seconds")
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def read_training_log(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
-def plot_curves(runs: Mapping[str, Sequence[Record]], *, x: Horizontal = "step") -> Figure:
+def plot_curves(runs: Mapping[str, Sequence[Record]], *, x: str = "step") -> Figure:
     """Draw the learning curves of runs, a panel for each quantity that was recorded, a colour for each run.
 
     Args:
@@ -150,7 +149,7 @@ def _has(records: Sequence[Record], panel: _Panel, x: str) -> bool:
     return any(len(_series(records, x, name)) for name in (panel.line, panel.dots))
 
 
-def _horizontal(runs: Mapping[str, Sequence[Record]], x: Horizontal) -> tuple[float, str]:
+def _horizontal(runs: Mapping[str, Sequence[Record]], x: str) -> tuple[float, str]:
     """What the horizontal values are divided by, and their name: long times are minutes or hours."""
     if x != "seconds":
         return 1.0, x

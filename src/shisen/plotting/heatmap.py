@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
-from shisen.plotting.layout import LINE, PAD, Layout, Panel
+from shisen.plotting.layout import GAP, LINE, PAD, Layout, Panel
 from shisen.plotting.style import FAINT, SEQUENTIAL, Figure, style, text_color_on
 from shisen.plotting.text import Ruler, families_for, without_missing
 from shisen.plotting.weights import (
@@ -28,7 +28,8 @@ from shisen.plotting.weights import (
 WIDEST_FIGURE = 1100.0  # points; panels that would be wider together go below each other
 LARGEST_PANEL = 2400.0  # points; beyond, cells shrink and not every label is written
 MOST_VECTOR_CELLS = 2500  # more cells than this are an image, so that an SVG stays small
-COLOR_BAR_ROOM = 62.0
+COLOR_BAR_WIDTH = 9.0
+COLOR_BAR_ROOM = 62.0  # with its gap, its numbers and its name
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _draw_labels(axes: Axes, layout: Layout, number: int, cell: float) -> None:
 
 def _draw_color_bar(figure: Figure, layout: Layout, end: float, height: float, name: str) -> None:
     """The scale, to the right of the first row of panels."""
-    axes = layout.axes(figure, layout.right_edge + 12, layout.places[0].top, 9, height)
+    axes = layout.axes(figure, layout.right_edge + GAP, layout.places[0].top, COLOR_BAR_WIDTH, height)
     scale = ScalarMappable(Normalize(0, end), SEQUENTIAL)
     bar = figure.colorbar(scale, cax=axes, ticks=MaxNLocator(5))
     bar.outline.set_linewidth(0.5)  # type: ignore[operator]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -25,9 +25,9 @@ INK = "#222222"
 FAINT = "#DDE1E6"
 
 STYLE: dict[str, Any] = {
-    "font.size": 9,
-    "axes.labelsize": 9,
-    "axes.titlesize": 10,
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 10.0,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8.5,
@@ -56,6 +56,8 @@ STYLE: dict[str, Any] = {
 _IMAGE_FORMATS = ("png", "svg", "pdf")
 #: What is left out of the files, so that the same figure gives the same bytes on any day.
 _UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+_MOST_PIXELS = 2**28  # of a PNG: a gibibyte while it is drawn
 
 _lock = threading.RLock()  # Matplotlib's settings are global; figures made in threads take turns
 
@@ -87,7 +89,7 @@ class Figure(MatplotlibFigure):
         with style():
             super().draw(renderer)
 
-    def savefig(self, fname: str | os.PathLike[str] | IO[bytes], **options: Any) -> None:  # type: ignore[override]
+    def savefig(self, fname: Any, **options: Any) -> None:
         """Write the figure (options as Matplotlib's); fonts are embedded and no date is written."""
         kind = options.get("format") or Path(str(fname)).suffix.lstrip(".").lower()
         options.setdefault("metadata", _UNDATED.get(kind))
@@ -110,29 +112,31 @@ def image_format(path: str | os.PathLike[str]) -> str:
     return kind
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int | None = None) -> None:
     """Write a figure as PNG, SVG or PDF, by the file's extension; the file appears only when it is whole.
 
     Args:
         figure: What to write.
         path: Where to; folders that are missing are made.
-        dpi: Pixels per inch of a PNG. None: 200.
+        dpi: Pixels per inch of a PNG, and of a long sentence's cells in the others.
+            None: 200.
     """
     path = Path(path)
     kind = image_format(path)
     if path.is_dir():
         raise UserError(f"{path}: is a directory; name a file in it")
     path.parent.mkdir(parents=True, exist_ok=True)
+    dpi = dpi or STYLE["savefig.dpi"]
+    width, height = (int(side * dpi) for side in figure.get_size_inches())
+    if kind == "png" and (max(width, height) >= 2**16 or width * height > _MOST_PIXELS):
+        raise UserError(
+            f"{path}: a picture of {width:,} x {height:,} pixels is too large: lower the resolution, or "
+            "write an .svg or .pdf"
+        )
     aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        figure.savefig(
-            aside, format=kind, dpi=dpi or "figure" if kind != "png" else dpi or STYLE["savefig.dpi"]
-        )
+        figure.savefig(aside, format=kind, dpi=dpi)
         os.replace(aside, path)
-    except ValueError as error:
-        if "Image size" not in str(error):
-            raise
-        raise UserError(f"{path}: {error} Write a PDF, or lower the resolution (dpi)") from None
     finally:
         aside.unlink(missing_ok=True)
 
