@@ -33,11 +33,10 @@ class ModelConfig(BaseModel):
     dropout: float = Field(
         0.2, ge=0.0, lt=1.0, description="Dropout of embeddings, between layers and before the output layer."
     )
-    attention_dropout: float = Field(
-        0.0, ge=0.0, lt=1.0, description="Dropout of the attention weights."
-    )
+    attention_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout of the attention weights.")
     input_feeding: bool = Field(
-        True, description="Whether a Luong decoder reads its last attentional state (Luong 2015, section 3.3)."
+        True,
+        description="Whether a Luong decoder reads its last attentional state (Luong 2015, section 3.3).",
     )
     initial_state: Literal["last", "mean", "zero"] = Field(
         "last",
@@ -45,4 +44,9 @@ class ModelConfig(BaseModel):
     )
     tie_embeddings: bool = Field(
         False, description="Whether the output layer and the target embedding are one matrix."
+    )
+    readout: Literal["maxout", "tanh"] = Field(
+        "maxout",
+        description="What stands between a Bahdanau decoder's state and its output layer: a maxout layer as "
+        "published, or tanh. Luong decoders predict from the attentional state.",
     )

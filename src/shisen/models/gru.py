@@ -141,7 +141,9 @@ class _GRUSequence(torch.autograd.Function):
             factors.backward_step(step, by_state, by_input[step], by_gates)
             torch.mul(by_state, factors.update[step], out=by_state)
             for direction in range(directions):
-                torch.addmm(by_state[direction], by_gates[direction], weight[direction], out=carried[direction])
+                torch.addmm(
+                    by_state[direction], by_gates[direction], weight[direction], out=carried[direction]
+                )
         previous = states[:-1].transpose(0, 1)  # [directions, steps, batch, hidden]
         flat = by_hidden.view(directions, steps * batch, 3 * size)
         by_weight = torch.stack(

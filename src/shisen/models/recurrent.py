@@ -1,0 +1,258 @@
+"""The recurrent encoder-decoder: encode, take steps, and the loss of a batch of known translations."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from shisen.attention import BahdanauAttention, PreparedKeys
+from shisen.data.vocabulary import PADDING
+from shisen.models.bahdanau_gru import unroll_bahdanau_gru
+from shisen.models.config import ModelConfig
+from shisen.models.decoder import DecoderState, RecurrentDecoder
+from shisen.models.encoder import EncoderOutput, RecurrentEncoder
+from shisen.models.gru import gru_sequence
+from shisen.models.output import output_loss
+from shisen.models.products import Precision, linear
+
+
+class TranslationBatch(Protocol):
+    """What the loss needs of a batch of sentence pairs."""
+
+    @property
+    def source(self) -> Int[Tensor, "batch keys"]:
+        """Source tokens and END, padded at the end."""
+
+    @property
+    def target(self) -> Int[Tensor, "batch steps"]:
+        """BEGIN, target tokens and END, padded at the end."""
+
+
+class Memory(NamedTuple):
+    """An encoded batch: what the decoder attends to, and what it starts from."""
+
+    prepared: PreparedKeys
+    encoded: EncoderOutput
+    mask: Bool[Tensor, "batch keys"]
+
+    def select(self, rows: Int[Tensor, " n"]) -> "Memory":
+        """The memory of these sentences of the batch alone, in this order."""
+        encoded = EncoderOutput(*(None if x is None else x[rows] for x in self.encoded))
+        return Memory(self.prepared.select(rows), encoded, self.mask[rows])
+
+
+class StepOutput(NamedTuple):
+    """What one decoder step gives."""
+
+    logits: Float[Tensor, "batch beams vocabulary"]
+    state: DecoderState
+    attention: dict[str, Float[Tensor, "batch beams layers heads keys"]]
+
+
+class LossOutput(NamedTuple):
+    """The loss of a batch, summed over its real target tokens, in nats, and how many these are."""
+
+    loss: Float[Tensor, ""]
+    tokens: int
+
+
+class RecurrentTranslator(nn.Module):
+    """Encoder, decoder with or without attention, output layer.
+
+    Args:
+        config: sizes and variant.
+        source_vocabulary_size: source tokens.
+        target_vocabulary_size: target tokens.
+    """
+
+    def __init__(self, config: ModelConfig, source_vocabulary_size: int, target_vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = RecurrentEncoder(
+            source_vocabulary_size,
+            config.embedding_size,
+            config.hidden_size,
+            config.encoder_layers,
+            config.cell,
+            config.bidirectional,
+            config.dropout,
+        )
+        self.decoder = RecurrentDecoder(config, self.encoder.output_size, target_vocabulary_size)
+        self.output = nn.Linear(self.decoder.output_size, target_vocabulary_size)
+        self._initialise()
+        if config.tie_embeddings:
+            self.output.weight = self.decoder.embedding.weight
+
+    def _initialise(self) -> None:
+        """Embeddings near 0, std 1/sqrt(size); recurrent weights orthogonal by gate; other weights Xavier."""
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+                if module.padding_idx is not None:
+                    nn.init.zeros_(module.weight[module.padding_idx])
+            elif isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
+                for name, parameter in module.named_parameters():
+                    for gate in parameter.split(module.hidden_size):
+                        if "weight_hh" in name:
+                            nn.init.orthogonal_(gate)
+                        elif "weight_ih" in name:
+                            nn.init.xavier_uniform_(gate)
+                        else:
+                            nn.init.zeros_(gate)
+
+    def encode(self, source: Int[Tensor, "batch keys"], mask: Bool[Tensor, "batch keys"]) -> Memory:
+        """Read source sentences once; `mask` is True at their tokens, which come before any padding."""
+        encoded = self.encoder(source, mask)
+        return Memory(self.decoder.attention.prepare(encoded.states, mask=mask), encoded, mask)
+
+    def initial_state(self, memory: Memory) -> DecoderState:
+        """The decoder's state before the first word, with one beam per sentence."""
+        return self.decoder.initial_state(memory.encoded, memory.mask)
+
+    def step(self, previous: Int[Tensor, "batch beams"], state: DecoderState, memory: Memory) -> StepOutput:
+        """Read the previous word of every beam; give the next word's logits and where the step looked."""
+        embedded = self.decoder.embed(previous)
+        step = self.decoder.step(embedded, self.decoder.input_gates(embedded), state, memory.prepared)
+        logits = self.output(self.decoder.read_out(step.features)).float()
+        return StepOutput(logits, step.state, {"cross": step.weights[:, :, None, None]})
+
+    def loss(
+        self,
+        batch: TranslationBatch,
+        label_smoothing: float = 0.0,
+        teacher_forcing_ratio: float = 1.0,
+        teacher_forcing_unit: Literal["step", "sentence"] = "step",
+        precision: Precision = "float32",
+        generator: torch.Generator | None = None,
+    ) -> LossOutput:
+        """Label-smoothed cross-entropy of the batch's target words.
+
+        Args:
+            batch: source [batch, keys] and target [batch, steps + 1].
+            label_smoothing: share of the probability spread over the vocabulary.
+            teacher_forcing_ratio: probability that the decoder reads the reference and not its own
+                prediction (scheduled sampling, Bengio et al. 2015).
+            teacher_forcing_unit: whether that is drawn for each word or for each sentence.
+            precision: the format of the large products' operands.
+            generator: what draws those choices; by default torch's own.
+        """
+        mask = batch.source != PADDING
+        words, targets = batch.target[:, :-1], batch.target[:, 1:]  # [batch, steps]
+        encoded = self.encoder(batch.source, mask, precision)
+        if teacher_forcing_ratio >= 1.0:
+            features = self._teacher_forced(encoded, mask, words, precision)
+        else:
+            is_forced = _draw(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
+            features = self._free_running(encoded, mask, words, is_forced)
+        is_real = targets != PADDING
+        outputs = self.decoder.read_out(features[is_real], precision)  # [tokens, output]
+        wanted = targets[is_real]
+        loss = output_loss(outputs, self.output.weight, self.output.bias, wanted, label_smoothing, precision)
+        return LossOutput(loss, len(wanted))
+
+    def _teacher_forced(
+        self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
+    ) -> Tensor:
+        """The features of all steps, [batch, steps, features], by the fastest way this variant has."""
+        config = self.config
+        if config.cell == "gru" and config.decoder_layers == 1:
+            if config.attention == "bahdanau":
+                return self._unroll_bahdanau(encoded, mask, words, precision)
+            if config.attention == "none":
+                return self._unroll_fixed_context(encoded, mask, words, precision)
+        return self._unroll_step_by_step(encoded, mask, words, precision)
+
+    def _unroll_bahdanau(
+        self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
+    ) -> Tensor:
+        attention, cell = self.decoder.attention, self.decoder.cells[0]
+        assert isinstance(attention, BahdanauAttention)
+        embedded = self.decoder.embed(words.t())  # [steps, batch, embedding]
+        unrolled = unroll_bahdanau_gru(
+            self.decoder.input_gates(embedded, precision),
+            self.decoder.initial_state(encoded, mask).hidden[:, 0, 0],
+            linear(encoded.states, attention.U_a.weight, None, precision),
+            encoded.states,
+            mask,
+            attention.W_a.weight,
+            attention.v_a,
+            cell.weight_ih[:, self.config.embedding_size :],
+            cell.weight_hh,
+            cell.bias_hh,
+            attention.dropout if self.training else 0.0,
+            precision,
+        )
+        return torch.cat([unrolled.states, embedded, unrolled.contexts], -1).transpose(0, 1)
+
+    def _unroll_fixed_context(
+        self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
+    ) -> Tensor:
+        """Without attention the context is the same at every step: nothing but the cell is in the loop."""
+        cell = self.decoder.cells[0]
+        embedded = self.decoder.embed(words.t())  # [steps, batch, embedding]
+        initial = self.decoder.initial_state(encoded, mask).hidden[:, 0, 0]
+        prepared = self.decoder.attention.prepare(encoded.states, mask=mask)
+        context, _ = self.decoder.attention.attend(initial, prepared)  # [batch, values]
+        by_context = linear(context, cell.weight_ih[:, self.config.embedding_size :], None, precision)
+        gates = self.decoder.input_gates(embedded, precision) + by_context
+        states = gru_sequence(
+            gates.unsqueeze(1), initial.unsqueeze(0), cell.weight_hh[None], cell.bias_hh[None], precision
+        )[:, 0]  # [steps, batch, hidden]
+        return torch.cat([states, embedded, context.expand(len(words.t()), -1, -1)], -1).transpose(0, 1)
+
+    def _unroll_step_by_step(
+        self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
+    ) -> Tensor:
+        """The definition: one step after the other; only what the words determine is made beforehand."""
+        prepared = self.decoder.attention.prepare(encoded.states, mask=mask)
+        state = self.decoder.initial_state(encoded, mask)
+        embedded = self.decoder.embed(words)  # [batch, steps, embedding]
+        gates = self.decoder.input_gates(embedded, precision)
+        features = []
+        for step in range(words.size(1)):
+            here = slice(step, step + 1)
+            out = self.decoder.step(embedded[:, here], gates[:, here], state, prepared)
+            state = out.state
+            features.append(out.features)
+        return torch.cat(features, 1)
+
+    def _free_running(self, encoded: EncoderOutput, mask: Tensor, words: Tensor, is_forced: Tensor) -> Tensor:
+        """Step by step, reading its own best prediction wherever `is_forced` [batch, steps] is False."""
+        prepared = self.decoder.attention.prepare(encoded.states, mask=mask)
+        state = self.decoder.initial_state(encoded, mask)
+        features: list[Tensor] = []
+        for step in range(words.size(1)):
+            word = words[:, step : step + 1]
+            if features and not bool(is_forced[:, step].all()):
+                with torch.no_grad():
+                    predicted = self.output(self.decoder.read_out(features[-1])).argmax(-1)
+                word = torch.where(is_forced[:, step : step + 1], word, predicted)
+            embedded = self.decoder.embed(word)
+            out = self.decoder.step(embedded, self.decoder.input_gates(embedded), state, prepared)
+            state = out.state
+            features.append(out.features)
+        return torch.cat(features, 1)
+
+
+def _draw(
+    words: Tensor, ratio: float, unit: str, generator: torch.Generator | None
+) -> Bool[Tensor, "batch steps"]:
+    """Where the reference is read, each with probability `ratio`."""
+    shape = words.shape if unit == "step" else (words.size(0), 1)
+    drawn = torch.rand(shape, generator=generator, device=words.device) < ratio
+    return drawn.expand(words.shape)
+
+
+# name -> builder; a new family is one line here
+FAMILIES: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {"recurrent": RecurrentTranslator}
+
+
+def build_model(config: ModelConfig, source_vocabulary_size: int, target_vocabulary_size: int) -> nn.Module:
+    """The network that a configuration describes, freshly initialised from torch's random state."""
+    return FAMILIES[config.family](config, source_vocabulary_size, target_vocabulary_size)
