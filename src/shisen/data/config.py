@@ -78,11 +78,12 @@ class TokenizerConfig(_Section):
     joint: bool = Field(
         False, description="one vocabulary for both sides; needed to tie the embeddings of source and target"
     )
-    pre_tokenizer: Literal["whitespace", "words"] = Field(
+    pre_tokenizer: Literal["whitespace", "punctuation", "words"] = Field(
         "whitespace",
         description="for kind word. whitespace: the text is tokenised already, its tokens split by spaces; "
-        "words: raw text, punctuation is split off reversibly, and Japanese (language ja) is cut by the "
-        "morphological analyser of the extra `ja`",
+        "punctuation: the same, but marks such as . , ? that end a token are split off, so that a model of "
+        "tokenised text reads what people type; words: raw text, punctuation is split off reversibly, and "
+        "Japanese (language ja) is cut by the morphological analyser of the extra `ja`",
     )
     normalization: Literal["none", "nfc", "nfkc"] = Field(
         "none",
@@ -95,7 +96,7 @@ class TokenizerConfig(_Section):
         None,
         description="language of the target: en, de, ja or none. It says how output becomes plain text: "
         "punctuation joined to its word (en, de), no spaces between Japanese (ja). With none, words of kind "
-        "word with pre_tokenizer whitespace are joined by spaces, as BLEU on given tokens needs them",
+        "word (but not with pre_tokenizer words) are joined by spaces, as BLEU on given tokens needs them",
     )
     character_coverage: float = Field(
         1.0,
@@ -117,8 +118,8 @@ class TokenizerConfig(_Section):
             raise ValueError(
                 "minimum_frequency has no effect on kind unigram; leave it out or choose another kind"
             )
-        if self.pre_tokenizer == "words" and self.kind != "word":
-            raise ValueError(f"pre_tokenizer words is for kind word, not {self.kind}")
+        if self.pre_tokenizer != "whitespace" and self.kind != "word":
+            raise ValueError(f"pre_tokenizer {self.pre_tokenizer} is for kind word, not {self.kind}")
         if (
             self.pre_tokenizer == "words"
             and self.joint

@@ -12,6 +12,8 @@ SPACE = "▁"
 # A word with the space before it (apostrophes inside belong to it), or a run of one other character.
 _PIECES = r"▁?[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*|▁?([^\p{L}\p{M}\p{N}▁])\1*|▁"
 
+_FINAL_MARKS = r"(?<=[^.,;:!?…。、！？])[.,;:!?…。、！？]+$"
+
 
 class TokenizerSettings(BaseModel):
     """What a tokenizer has to know beside its vocabulary."""
@@ -32,7 +34,7 @@ class TokenizerSettings(BaseModel):
     @property
     def marks_spaces(self) -> bool:
         """Whether pieces carry the spaces of the text, so that joining them is exact."""
-        return not (self.kind == "word" and self.pre_tokenizer == "whitespace")
+        return not (self.kind == "word" and self.pre_tokenizer != "words")
 
     @property
     def marks_the_first_word(self) -> bool:
@@ -56,7 +58,12 @@ def normalizer_of(settings: TokenizerSettings) -> normalizers.Normalizer:
 def pre_tokenizer_of(settings: TokenizerSettings) -> pre_tokenizers.PreTokenizer:
     """Cut at spaces, around characters, or into words and punctuation that carry their spaces."""
     if not settings.marks_spaces:
-        return pre_tokenizers.WhitespaceSplit()
+        spaces = pre_tokenizers.WhitespaceSplit()
+        if settings.pre_tokenizer == "whitespace":
+            return spaces
+        return pre_tokenizers.Sequence(
+            [spaces, pre_tokenizers.Split(Regex(_FINAL_MARKS), behavior="isolated")]
+        )
     scheme = "always" if settings.marks_the_first_word else "never"
     marked = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme=scheme, split=False)
     if settings.kind == "character":
