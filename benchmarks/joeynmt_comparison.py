@@ -306,13 +306,13 @@ def processor() -> str:
     return f"{name[1] if name else platform.processor()}, {os.cpu_count()} processors ({features})"
 
 
-def table(shisen: Rates, peer: Rates, options: argparse.Namespace) -> str:
+def table(shisen: Rates, peer: Rates, seconds: float, options: argparse.Namespace) -> str:
     """The result in Markdown: the median of the rounds, and their ratio round by round."""
     import torch
 
     lines = [
         f"{processor()}; {options.threads} threads, PyTorch {torch.__version__}, {options.rounds} rounds of "
-        f"{options.seconds:g} s of training in turns, shisen's precision {options.precision}.",
+        f"{seconds:g} s of training in turns, shisen's precision {options.precision}.",
         "",
         f"| | shisen | JoeyNMT {PEER_VERSION} | ratio | each round |",
         "|---|---:|---:|---:|---|",
@@ -336,8 +336,8 @@ def table(shisen: Rates, peer: Rates, options: argparse.Namespace) -> str:
     if shisen.decoding:
         lines += [
             "",
-            f"The translations had {shisen.output_length:.1f} and {peer.output_length:.1f} tokens a sentence: "
-            "both models had trained for the time above only, and decoding time grows with the length.",
+            f"The translations had {shisen.output_length:.1f} and {peer.output_length:.1f} tokens a sentence; "
+            "decoding time grows with the length, and a model that has trained too little does not end.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -349,33 +349,39 @@ def compare(options: argparse.Namespace) -> None:
     text = cache / "text"
     write_plain_text(options.data, text)
     python = options.peer_python or peer_python(cache)
-    shisen, peer = Rates(), Rates()
+    seconds, shisen, peer = options.seconds, Rates(), Rates()
+    trainings = [
+        ("JoeyNMT", peer, lambda: train_peer(python, cache / "joeynmt", text, options)),
+        ("shisen", shisen, lambda: train_shisen(cache / "shisen", options)),
+    ]
+    decodings = [
+        ("JoeyNMT", peer, lambda: decode_with_peer(python, cache / "joeynmt", text, options)),
+        ("shisen", shisen, lambda: decode_with_shisen(cache / "shisen", text, options)),
+    ]
     for number in range(1, options.rounds + 1):
-        measurements = [
-            ("JoeyNMT trains", peer.training, lambda: train_peer(python, cache / "joeynmt", text, options)),
-            ("shisen trains", shisen.training, lambda: train_shisen(cache / "shisen", options)),
-        ]
-        for name, collected, measure in measurements:
+        for name, rates, measure in trainings:
             contention = Contention()
-            collected.append(measure())
-            _say(number, name, f"{collected[-1]:,.0f} target tokens/s", contention)
-        decodings = [
-            ("JoeyNMT decodes", peer, lambda: decode_with_peer(python, cache / "joeynmt", text, options)),
-            ("shisen decodes", shisen, lambda: decode_with_shisen(cache / "shisen", text, options)),
-        ]
+            rates.training.append(measure())
+            _say(f"round {number}: {name} trains", rates.training[-1], "target tokens/s", contention)
+    if options.decoding_minutes:
+        options.seconds = 60 * options.decoding_minutes
+        for name, _, measure in trainings:
+            contention = Contention()
+            _say(f"{name} trains the model that decodes", measure(), "target tokens/s", contention)
+    for number in range(1, options.rounds + 1):
         for name, rates, decode in decodings:
             contention = Contention()
             rate, rates.output_length = decode()
             rates.decoding.append(rate)
-            _say(number, name, f"{rate:,.0f} sentences/s", contention)
-    result = table(shisen, peer, options)
+            _say(f"round {number}: {name} decodes", rate, "sentences/s", contention)
+    result = table(shisen, peer, seconds, options)
     print(result, end="")
     if options.out:
         options.out.write_text(result, encoding="utf-8")
 
 
-def _say(number: int, name: str, rate: str, contention: Contention) -> None:
-    print(f"round {number}: {name} {rate} ({contention.describe()})", file=sys.stderr, flush=True)
+def _say(what: str, rate: float, unit: str, contention: Contention) -> None:
+    print(f"{what} {rate:,.0f} {unit} ({contention.describe()})", file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -386,6 +392,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peer-python", type=Path, help="a Python that has JoeyNMT, to save making one")
     parser.add_argument("--config", type=Path, default=REPOSITORY / "configs" / "tanaka-bahdanau.yaml")
     parser.add_argument("--seconds", type=float, default=60, help="of training in each run, warm-up left out")
+    parser.add_argument(
+        "--decoding-minutes",
+        type=float,
+        default=5,
+        help="of training before decoding, for both; 0 decodes with the models of the last round",
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="auto", help="of shisen: auto, float32 or bfloat16")
