@@ -336,7 +336,7 @@ def table(shisen: Rates, peer: Rates, seconds: float, options: argparse.Namespac
     if shisen.decoding:
         lines += [
             "",
-            f"The translations had {shisen.output_length:.1f} and {peer.output_length:.1f} tokens a sentence; "
+            f"Translations had {shisen.output_length:.1f} and {peer.output_length:.1f} tokens a sentence; "
             "decoding time grows with the length, and a model that has trained too little does not end.",
         ]
     return "\n".join(lines) + "\n"
