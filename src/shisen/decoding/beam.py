@@ -83,7 +83,7 @@ def beam_search(
         attention = output.attention if with_attention else {}
         history.append(Step(sentences, tokens, log_probabilities, parents, attention), has_ended)
 
-        scores = values / length_normaliser(step + 1, options.length_penalty)
+        scores = values / length_normaliser(step + 1.0, options.length_penalty)
         scores = torch.cat([finished, scores.masked_fill(~has_ended, NEVER)], dim=1)
         finished = scores.topk(options.beam_size, dim=1).values
         values = values.masked_fill(~goes_on, NEVER)

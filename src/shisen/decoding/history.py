@@ -64,9 +64,7 @@ class History:
         source_lengths = mask.sum(1).tolist()
         sentence, last, slot = torch.cat(self.ends, dim=1).cpu().numpy()  # [ended] each
         chains = self._follow(len(source_lengths), sentence, last, slot)
-        scores = chains.log_probabilities.sum(1) / [
-            length_normaliser(int(n) + 1, length_penalty) for n in last
-        ]
+        scores = chains.log_probabilities.sum(1) / length_normaliser(last + 1.0, length_penalty)
 
         best: list[list[int]] = [[] for _ in source_lengths]
         for ended in np.lexsort((slot, last, -scores)):

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-_Length = TypeVar("_Length", int, Tensor)
+_Length = TypeVar("_Length", float, np.ndarray, Tensor)
 
 
 @dataclass(frozen=True, eq=False)

@@ -115,11 +115,11 @@ class SamplingOptions:
             raise UserError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
 
 
-def _at_least(name: str, value: float, minimum: float) -> None:
+def _at_least(name: str, value: int | float, minimum: int) -> None:
     if not (math.isfinite(value) and value >= minimum):
         raise UserError(f"{name} is {value}; it must be at least {minimum}")
 
 
-def _above(name: str, value: float, bound: float) -> None:
+def _above(name: str, value: int | float, bound: int) -> None:
     if not (math.isfinite(value) and value > bound):
         raise UserError(f"{name} is {value}; it must be above {bound}")
