@@ -156,6 +156,7 @@ def test_curves_of_runs_are_drawn(tmp_path):
         (["attention", "--out", "a.png"], "Missing argument"),
         (["attention", SENTENCE, "--out", "a.png"], "a sentence is missing: shisen plot attention MODEL_DIR"),
         (["attention", "one", "trained", "--out", "a.png"], "a sentence is missing"),
+        (["attention", "one", "two.attn.safetensors", "--out", "a.png"], "a sentence is missing"),
         (["attention", "model", " ", "--out", "a.png"], "the sentence is empty"),
         (["attention", "model", SENTENCE, "--layer", "7", "--out", "a.png"], "no layer 7: the map has 2"),
         (["attention", "model", SENTENCE, "--head", "-3", "--out", "a.png"], "there is no head -3"),

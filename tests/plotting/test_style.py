@@ -78,7 +78,7 @@ def test_a_directory_and_a_picture_too_large_are_refused(tmp_path):
         save_figure(make_map().plot(), tmp_path / "a.png")
     with pytest.raises(
         UserError,
-        match=r"b.png: a picture of [\d,]+ x [\d,]+ pixels is too large: lower the resolution \(dpi\)",
+        match=r"b.png: a picture of [\d,]+ x [\d,]+ pixels is too large: lower the resolution",
     ):
         save_figure(make_map().plot(), tmp_path / "b.png", dpi=100_000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -109,7 +109,8 @@ def _split_arguments(arguments: list[str]) -> tuple[list[Path], str | None]:
     if all(_is_saved_attention(argument) for argument in arguments):
         return [Path(argument) for argument in arguments], None
     *runs, sentence = arguments
-    if not runs or (Path(sentence) / "config.json").is_file():
+    is_no_sentence = (Path(sentence) / "config.json").is_file() or _is_saved_attention(sentence)
+    if not runs or is_no_sentence:
         raise UserError(
             "a sentence is missing: shisen plot attention MODEL_DIR [MODEL_DIR …] SENTENCE --out FILE.png"
         )

@@ -25,7 +25,7 @@ from shisen.plotting.weights import (
     scale_end,
 )
 
-WIDEST_FIGURE = 1100.0  # points; panels that would be wider together go below each other
+WIDEST_FIGURE = 1300.0  # points; panels that would be wider together go below each other
 LARGEST_PANEL = 2400.0  # points; beyond, cells shrink and not every label is written
 MOST_VECTOR_CELLS = 2500  # more cells than this are an image, so that an SVG stays small
 COLOR_BAR_WIDTH = 9.0
