@@ -1,7 +1,7 @@
 """The recurrent encoder-decoder: encode, take steps, and the loss of a batch of known translations."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,7 @@ from shisen.models.output import output_loss
 from shisen.models.products import Precision, linear
 
 
+@runtime_checkable
 class TranslationBatch(Protocol):
     """What the loss needs of a batch of sentence pairs."""
 

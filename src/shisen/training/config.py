@@ -136,6 +136,10 @@ class TrainingConfig(BaseModel):
         limits = (self.max_epochs, self.max_steps, self.max_minutes, self.patience)
         if all(limit is None for limit in limits):
             raise ValueError("nothing ends this training; set max_epochs, max_steps, max_minutes or patience")
+        if self.schedule == "inverse-sqrt" and self.warmup_steps == 0:
+            raise ValueError(
+                "schedule inverse-sqrt needs warmup_steps of at least 1, the point it falls from"
+            )
         if self.schedule in ("linear", "cosine") and self.max_steps is None and self.max_epochs is None:
             raise ValueError(
                 f"schedule {self.schedule} falls to zero at the end; set max_steps or max_epochs"

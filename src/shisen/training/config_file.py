@@ -245,7 +245,7 @@ def _count_of_others(problems: Sequence[Any]) -> str:
     return f" (and {others} more {'problem' if others == 1 else 'problems'})" if others else ""
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 

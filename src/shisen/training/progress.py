@@ -1,7 +1,7 @@
 """What the user sees of a run, on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,7 @@ _REFRESH_SECONDS = 0.5
 _LINE_SECONDS = 30.0
 
 
+@runtime_checkable
 class Display(Protocol):
     """What a run tells, whoever listens.
 
