@@ -174,3 +174,20 @@ def test_a_sentence_of_a_thousand_words_still_makes_a_picture(tmp_path):
     assert max(figure.get_size_inches()) < 50
     assert 100 < len(panels_of(figure)[0].get_xticklabels()) < 400
     assert len(figure._repr_png_()) > 10_000
+
+
+@pytest.mark.parametrize("length", [3, 14, 30, 60])
+def test_titles_and_names_are_clear_of_the_labels(length):
+    long = "internationalization"
+    figure = plot_comparison(
+        {t: make_map([long, "b"] * 2, [long, "で"] * (length // 2)) for t in ("one", "two")}
+    )
+    renderer = figure.canvas.get_renderer()
+    figure.draw(renderer)
+    for axes in panels_of(figure):
+        names = [text for text in axes.texts if text.get_text() in ("one", "two", "source", "target")]
+        labels = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+        boxes = [label.get_window_extent(renderer) for label in labels if label.get_text()]
+        assert len(names) >= 2
+        for name in names:
+            assert name.get_window_extent(renderer).count_overlaps(boxes) == 0
