@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import os
+import platform
 import re
 import resource
 import shutil
@@ -28,6 +30,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -231,6 +234,10 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
         sys.exit("shisen did not train:\n" + (done.stdout + done.stderr)[-3000:])
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     rates = [line["target_tokens_per_second"] for line in lines if line.get("target_tokens_per_second")]
+    if len(rates) < 2:
+        sys.exit(
+            f"shisen logged {len(rates)} intervals in {options.seconds:g} s; give it more with --seconds"
+        )
     return statistics.harmonic_mean(rates[1:])
 
 
