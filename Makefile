@@ -44,11 +44,12 @@ format: $(VENV)/.installed-dev  ## Let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev  ## Run the benchmarks (long; see docs/benchmarks.md)
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.installed-dev  ## Run the benchmarks on the corpus in DATA=folder (long; see docs/benchmarks.md)
+	@test -d "$(DATA)" || { echo "make: say where the corpus is: make bench DATA=folder (benchmarks/README.md)" >&2; exit 2; }
+	$(BIN)/python benchmarks/joeynmt_comparison.py --data "$(DATA)"
 
 docs: $(VENV)/.installed-dev  ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 package: $(VENV)/.installed-dev  ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m hatchling build
