@@ -1,0 +1,458 @@
+"""From raw text to results: `Translator` loads a model directory and translates, with the attention of it."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shisen.data.arriving_lines import chunked
+from shisen.data.tokenizer import Tokenizer
+from shisen.data.vocabulary import BEGIN, END, PADDING, UNKNOWN
+from shisen.decoding import (
+    BeamOptions,
+    Constraints,
+    DecodableModel,
+    Hypothesis,
+    LengthLimits,
+    SamplingOptions,
+    beam_search,
+    force,
+    greedy,
+    sample,
+)
+from shisen.errors import UserError
+from shisen.inspection.attention_map import AttentionMap
+from shisen.model_directory import LoadedModel, load_model
+
+DEFAULT_BATCH_SIZE = 100
+"""Sentences decoded together: on a processor larger batches are slower, their logits leave the cache."""
+
+DEFAULT_MAX_SOURCE_LENGTH = 1024
+"""Tokens in the longest source sentence that is translated."""
+
+_MOST_SOURCE_TOKENS = 16_384  # in a batch, with its padding: bounds the memory that long sentences take
+
+Decode = Callable[[Tensor, Tensor, list[int]], list[list[Hypothesis]]]
+"""(source [batch, length], mask [batch, length], the sentences' numbers) -> hypotheses, best first."""
+
+
+class LongSourceError(UserError):
+    """A source sentence that is longer than is allowed.
+
+    Attributes:
+        index: Where it is in the list that was given, from 0.
+        detail: How long it is, how long it may be, and what can be done.
+    """
+
+    def __init__(self, index: int, number: int, tokens: int, limit: int) -> None:
+        """Say which sentence (`number`, from 1 in the whole input) is how long."""
+        self.index = index
+        self.detail = f"{tokens:,} tokens; the longest sentence that is translated has {limit:,} (split it)"
+        super().__init__(f"sentence {number}: {self.detail}")
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """One translation, and how it came about.
+
+    Attributes:
+        text: The translation as a person reads it: detokenised, without special tokens.
+        tokens: What the model produced, token by token, ``</s>`` included.
+        source: The text that was translated.
+        source_tokens: Its tokens as the model read them, ``</s>`` included.
+        score: The sum of `log_probabilities` over the length penalty; what n-best lists are sorted by.
+        log_probabilities: The model's natural log-probability of each of `tokens`, given those before it.
+        attention: By kind (``"cross"``), an `AttentionMap` with `tokens` as rows, `source_tokens` as columns.
+        model: The fingerprint of the model.
+        hypotheses: The n-best list, the best (this one) first.
+
+    An empty source has an empty translation: no tokens, no attention, score 0.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    source: str
+    source_tokens: tuple[str, ...]
+    score: float
+    log_probabilities: tuple[float, ...]
+    attention: Mapping[str, AttentionMap]
+    model: str
+    hypotheses: tuple["Translation", ...] = field(default=(), repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON holds it; `hypotheses` where there is more than one."""
+        entries = {
+            "text": self.text,
+            "source": self.source,
+            "tokens": list(self.tokens),
+            "source_tokens": list(self.source_tokens),
+            "score": self.score,
+            "log_probabilities": list(self.log_probabilities),
+            "attention": {kind: _nested(one.weights) for kind, one in self.attention.items()},
+            "model": self.model,
+        }
+        if len(self.hypotheses) > 1:
+            own = ("text", "tokens", "score", "log_probabilities", "attention")
+            alternatives = [hypothesis.as_dict() for hypothesis in self.hypotheses]
+            entries["hypotheses"] = [{name: one[name] for name in own} for one in alternatives]
+        return entries
+
+    def to_json(self) -> str:
+        """One line of JSON: `as_dict`, weights ``[layers, heads, queries, keys]`` as nested lists."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+
+class Translator:
+    """A trained model that translates text.
+
+    >>> translator = Translator.load("runs/demo/model")  # doctest: +SKIP
+    >>> translation = translator.translate("I love deep learning")  # doctest: +SKIP
+    >>> translation.text, translation.attention["cross"]  # doctest: +SKIP
+
+    Args:
+        loaded: A model directory in memory.
+        device: Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        max_source_length: Tokens in the longest source sentence; a longer one is a `LongSourceError`.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        device: str | torch.device = "cpu",
+        max_source_length: int = DEFAULT_MAX_SOURCE_LENGTH,
+    ) -> None:
+        """Put the model on its device."""
+        if max_source_length < 1:
+            raise UserError(f"max_source_length is {max_source_length}; it must be at least 1")
+        self.device = _device(device)
+        self.model = cast(DecodableModel, loaded.model.to(self.device).eval())
+        self.source_tokenizer: Tokenizer = loaded.source_tokenizer
+        self.target_tokenizer: Tokenizer = loaded.target_tokenizer
+        self.config = loaded.config
+        self.generation_config = loaded.generation_config
+        self.fingerprint = loaded.fingerprint
+        self.max_source_length = max_source_length
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | Path,
+        device: str | torch.device = "cpu",
+        max_source_length: int = DEFAULT_MAX_SOURCE_LENGTH,
+    ) -> "Translator":
+        """Load a model directory, what `shisen train --out` wrote.
+
+        Raises:
+            UserError: The directory or a file in it is missing or damaged, or there is no such device.
+        """
+        return cls(load_model(directory), device, max_source_length)
+
+    @overload
+    def translate(self, text: str, **options: Any) -> Translation: ...
+    @overload
+    def translate(self, text: Sequence[str], **options: Any) -> list[Translation]: ...
+
+    def translate(  # type: ignore[misc]  # the options of the overloads are these
+        self,
+        text: str | Sequence[str],
+        *,
+        beam_size: int | None = None,
+        length_penalty: float | None = None,
+        n_best: int = 1,
+        max_length: int | None = None,
+        min_length: int = 0,
+        no_repeat_ngram: int = 0,
+        forbid_unknown: bool = False,
+        replace_unknown: bool = False,
+        sampling: bool = False,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        attention: bool = True,
+        first_number: int = 0,
+    ) -> Translation | list[Translation]:
+        """Translate a sentence, or a list of them (decoded in batches of similar lengths, returned in order).
+
+        What is None is the model's own setting (``generation_config.json``).
+
+        Args:
+            text: A sentence, or several.
+            beam_size: Hypotheses kept by beam search; 1 is greedy decoding.
+            length_penalty: α in the score Σ log p / ((5 + |y|) / 6)^α; more favours longer translations.
+            n_best: Alternatives per sentence, in `Translation.hypotheses`; no more than `beam_size`, if that
+                is not `sampling`.
+            max_length: Most target tokens, ``</s>`` not counted; the model's own setting is relative to the
+                source: `max_length_ratio` (2) × its tokens + 10.
+            min_length: Fewest target tokens, ``</s>`` not counted.
+            no_repeat_ngram: No n-gram of this size comes twice; 0: any may.
+            forbid_unknown: Never produce ``<unk>``.
+            replace_unknown: Write the source word that was looked at most in place of each ``<unk>``.
+            sampling: Draw tokens by their probabilities, instead of beam search; the next four shape it.
+            temperature: Below 1 sharpens the probabilities, above 1 flattens them.
+            top_k: Draw from the k likeliest tokens; 0: all.
+            top_p: Draw from the fewest likeliest tokens that make up p; 1: all.
+            seed: With the number of the sentence it fixes the draws.
+            batch_size: Sentences decoded together (fewer where they are long).
+            attention: Return the attention. Without, a little less work.
+            first_number: The number of the first text in a longer input, for the draws and for errors.
+
+        Raises:
+            LongSourceError: A sentence has more tokens than `max_source_length`; nothing was translated.
+            UserError: A setting is out of range.
+        """
+        lengths = LengthLimits(
+            max_length if max_length is not None else self._default("max_length", None, int),
+            min_length,
+            self._default("max_length_ratio", 2.0, float),
+        )
+        constraints = Constraints(no_repeat_ngram, forbid_unknown)
+        length_penalty = self._length_penalty(length_penalty)
+        beam_size = beam_size if beam_size is not None else self._default("beam_size", 5, int)
+        common: dict[str, Any] = {
+            "lengths": lengths,
+            "constraints": constraints,
+            "with_attention": attention or replace_unknown,
+        }
+        decode: Decode
+        if sampling:
+            drawing = SamplingOptions(temperature, top_k, top_p, n_best, seed, length_penalty)
+
+            def decode(source: Tensor, mask: Tensor, numbers: list[int]) -> list[list[Hypothesis]]:
+                return sample(self.model, source, mask, drawing, numbers=numbers, **common)
+        else:
+            beams = BeamOptions(beam_size, length_penalty, n_best)
+
+            def decode(source: Tensor, mask: Tensor, numbers: list[int]) -> list[list[Hypothesis]]:
+                if beams.beam_size == 1:
+                    found = greedy(self.model, source, mask, length_penalty=length_penalty, **common)
+                    return [[hypothesis] for hypothesis in found]
+                return beam_search(self.model, source, mask, beams, **common)
+
+        texts = _texts(text)
+        sources = self._encode(texts, first_number)
+        results = [self._empty(one) for one in texts]
+        for rows in _batches(sources, batch_size):
+            source, mask = self._padded([sources[row] for row in rows])
+            found = decode(source, mask, [first_number + row for row in rows])
+            for row, hypotheses in zip(rows, found, strict=True):
+                results[row] = self._translation(
+                    texts[row], sources[row], hypotheses, replace_unknown, attention
+                )
+        return results[0] if isinstance(text, str) else results
+
+    def translate_stream(
+        self, lines: Iterable[str], *, chunk_size: int = 8 * DEFAULT_BATCH_SIZE, **options: Any
+    ) -> Iterator[Translation]:
+        """Translate any number of lines, in order, with the memory that `chunk_size` of them take.
+
+        Args:
+            lines: Sentences, of which `chunk_size` are read before they are translated.
+            chunk_size: More of them make batches of more similar lengths.
+            options: Those of `translate`.
+
+        Raises:
+            UserError: At the sentence that is too long, or where reading fails; the translations of all lines
+                before it have been given then.
+        """
+        return self.translate_chunks(chunked(lines, chunk_size), **options)
+
+    def translate_chunks(self, chunks: Iterable[Sequence[str]], **options: Any) -> Iterator[Translation]:
+        """Translate lines that come in chunks, one chunk after the other; see `translate_stream`."""
+        number = 0
+        for chunk in chunks:
+            try:
+                yield from self.translate(chunk, **options, first_number=number)
+            except LongSourceError as error:
+                yield from self.translate(chunk[: error.index], **options, first_number=number)
+                raise
+            number += len(chunk)
+
+    @overload
+    def force(self, source: str, translation: str, **options: Any) -> Translation: ...
+    @overload
+    def force(
+        self, source: Sequence[str], translation: Sequence[str], **options: Any
+    ) -> list[Translation]: ...
+
+    def force(  # type: ignore[misc]  # as above
+        self,
+        source: str | Sequence[str],
+        translation: str | Sequence[str],
+        *,
+        length_penalty: float | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        attention: bool = True,
+    ) -> Translation | list[Translation]:
+        """Take the model through given translations: their scores, log-probabilities and attention.
+
+        Args:
+            source: A sentence, or several.
+            translation: The translation of it, or of each.
+            length_penalty: α of the score; None: the model's own setting.
+            batch_size: Sentences decoded together.
+            attention: Return the attention.
+
+        Raises:
+            LongSourceError: A source or a translation has more tokens than `max_source_length`.
+            UserError: There are not as many translations as sources.
+        """
+        if isinstance(source, str) is not isinstance(translation, str):
+            raise UserError("source and translation are two strings, or two lists of strings")
+        sources, translations = _texts(source), _texts(translation)
+        if len(sources) != len(translations):
+            raise UserError(f"{len(sources):,} sources, but {len(translations):,} translations")
+        length_penalty = self._length_penalty(length_penalty)
+        source_ids = self._encode(sources, 0)
+        target_ids = [[*ids, END] for ids in self.target_tokenizer.encode_batch(translations)]
+        self._check_lengths(target_ids, 0)
+        results = [self._empty(one) for one in sources]
+        for rows in _batches(source_ids, batch_size, target_ids):
+            padded, mask = self._padded([source_ids[row] or [END] for row in rows])
+            target, _ = self._padded([[BEGIN, *target_ids[row]] for row in rows])
+            found = force(
+                self.model, padded, mask, target, length_penalty=length_penalty, with_attention=attention
+            )
+            for row, hypothesis in zip(rows, found, strict=True):
+                forced = self._translation(
+                    sources[row], source_ids[row] or [END], [hypothesis], False, attention
+                )
+                results[row] = replace(forced, text=translations[row])
+        return results[0] if isinstance(source, str) else results
+
+    def score(self, source: str, translation: str, length_penalty: float | None = None) -> float:
+        """Return the score of a given translation, comparable with `Translation.score`."""
+        return self.force(source, translation, length_penalty=length_penalty, attention=False).score
+
+    def _encode(self, texts: list[str], first_number: int) -> list[list[int]]:
+        """The source ids of each text with ``</s>``; none at all of an empty text."""
+        ids = [[*ids, END] if ids else [] for ids in self.source_tokenizer.encode_batch(texts)]
+        self._check_lengths(ids, first_number)
+        return ids
+
+    def _check_lengths(self, sentences: list[list[int]], first_number: int) -> None:
+        for index, ids in enumerate(sentences):
+            if len(ids) - 1 > self.max_source_length:
+                raise LongSourceError(index, first_number + index + 1, len(ids) - 1, self.max_source_length)
+
+    def _padded(self, sentences: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """([batch, length] ids, [batch, length] mask) on the model's device."""
+        longest = max(map(len, sentences))
+        rows = [ids + [PADDING] * (longest - len(ids)) for ids in sentences]
+        padded = torch.tensor(rows, device=self.device)
+        return padded, padded != PADDING
+
+    def _empty(self, source: str) -> Translation:
+        return Translation("", (), source, (), 0.0, (), {}, self.fingerprint)
+
+    def _translation(
+        self,
+        source: str,
+        source_ids: list[int],
+        hypotheses: list[Hypothesis],
+        replace_unknown: bool,
+        with_attention: bool,
+    ) -> Translation:
+        """Build the result of one sentence from what decoding found."""
+        source_tokens = tuple(self.source_tokenizer.tokens(source_ids))
+        alternatives = []
+        for found in hypotheses:
+            tokens = self.target_tokenizer.tokens(found.ids)
+            if replace_unknown and UNKNOWN in found.ids:
+                tokens = self._without_unknown(source, found, tokens)
+            metadata: dict[str, str | int | float] = {"model": self.fingerprint, "score": found.score}
+            maps = {
+                kind: AttentionMap(weights, tuple(tokens), source_tokens, cast(Any, kind), metadata)
+                for kind, weights in (found.attention if with_attention else {}).items()
+            }
+            words = [token for token, id in zip(tokens, found.ids, strict=True) if id != END]
+            text = self.target_tokenizer.detokenize(words)
+            alternatives.append(
+                Translation(
+                    text,
+                    tuple(tokens),
+                    source,
+                    source_tokens,
+                    found.score,
+                    found.log_probabilities,
+                    maps,
+                    self.fingerprint,
+                )
+            )
+        return replace(alternatives[0], hypotheses=tuple(alternatives))
+
+    def _without_unknown(self, source: str, found: Hypothesis, tokens: list[str]) -> list[str]:
+        """The tokens, with the source word that was looked at most in place of each ``<unk>``.
+
+        What was looked at is the mean over layers and heads; ``</s>`` is no word. A model without attention
+        looks at nothing, and ``<unk>`` stays.
+        """
+        weights = found.attention["cross"].mean(axis=(0, 1))[:, :-1]  # [queries, source words]
+        surfaces = self.source_tokenizer.surfaces(source)
+        return [
+            self.target_tokenizer.as_word(surfaces[int(np.argmax(row))])
+            if id == UNKNOWN and row.any()
+            else token
+            for id, token, row in zip(found.ids, tokens, weights, strict=True)
+        ]
+
+    def _length_penalty(self, asked: float | None) -> float:
+        return float(asked) if asked is not None else self._default("length_penalty", 1.0, float)
+
+    def _default(self, name: str, fallback: Any, kind: type[int] | type[float]) -> Any:
+        """The model's own setting, checked to be a number."""
+        value = self.generation_config.get(name, fallback)
+        allowed = (int, float) if kind is float else (int,)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, allowed)):
+            raise UserError(f"generation_config.json: {name} should be a number, and is {value!r}")
+        return value if value is None else kind(value)
+
+
+def _texts(text: str | Sequence[str]) -> list[str]:
+    """A list of texts from one or several."""
+    texts = [text] if isinstance(text, str) else list(text)
+    for number, one in enumerate(texts, start=1):
+        if not isinstance(one, str):
+            raise UserError(f"text is a string or a list of strings; item {number} is a {type(one).__name__}")
+    return texts
+
+
+def _batches(
+    sources: list[list[int]], batch_size: int, targets: list[list[int]] | None = None
+) -> Iterator[list[int]]:
+    """The rows of each batch, of similar lengths, the longest first; what has no source is left out.
+
+    With `targets` (forced decoding) an empty source has its place too.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}; it must be at least 1")
+    lengths = [len(ids) for ids in sources]
+    if targets is not None:
+        lengths = [max(1, length, len(ids)) for length, ids in zip(lengths, targets, strict=True)]
+    rows = sorted((row for row, length in enumerate(lengths) if length), key=lambda row: (-lengths[row], row))
+    start = 0
+    while start < len(rows):
+        size = max(1, min(batch_size, _MOST_SOURCE_TOKENS // lengths[rows[start]]))
+        yield rows[start : start + size]
+        start += size
+
+
+def _nested(weights: np.ndarray) -> list[Any]:
+    """Weights as nested lists, to the seven decimal places that float32 has."""
+    return np.round(weights.astype(np.float64), 7).tolist()
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"there is no device {str(name)!r} here ({reason})") from None
+    return device
