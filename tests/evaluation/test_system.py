@@ -45,6 +45,7 @@ class FakeTranslator:
     chunks: list[int] = field(default_factory=list)
     options: dict = field(default_factory=dict)
     fingerprint: str = "0123456789abcdef"
+    generation_config: dict = field(default_factory=lambda: {"beam_size": 5, "length_penalty": 1.0})
 
     def __post_init__(self):
         self.source_tokenizer = self.target_tokenizer = FakeTokenizer(self.marks_spaces)
@@ -54,8 +55,8 @@ class FakeTranslator:
         self.options = options
         return self.force(text, [" ".join(reversed(source.upper().split())) for source in text])
 
-    def force(self, sources, translations, batch_size=100):
-        return [self._read(source, target) for source, target in zip(sources, translations, strict=True)]
+    def force(self, source, translation, batch_size=100, attention=True):
+        return [self._read(*pair) for pair in zip(source, translation, strict=True)]
 
     def _read(self, source, target):
         keys = (*self.source_tokenizer.surfaces(source), "</s>")
@@ -100,8 +101,8 @@ def test_words_between_blanks_are_compared_as_tokens_and_pieces_as_text():
 def test_the_options_of_decoding_reach_the_translator_and_the_record():
     translator = FakeTranslator()
     evaluation = evaluate_system(translator, PAIRS, samples=0, batch_size=7, decoding={"beam_size": 3})
-    assert translator.options == {"batch_size": 7, "beam_size": 3}
-    assert evaluation.provenance["settings"]["decoding"] == {"beam_size": 3}
+    assert translator.options == {"batch_size": 7, "beam_size": 3, "attention": False, "first_number": 0}
+    assert evaluation.provenance["settings"]["decoding"] == {"beam_size": 3, "length_penalty": 1.0}
     assert evaluation.provenance["model_fingerprint"] == "0123456789abcdef"
     assert evaluation.provenance["data_fingerprint"] == data_fingerprint(PAIRS)
     assert set(evaluation.provenance["versions"]) >= {"shisen", "torch", "sacrebleu", "python"}

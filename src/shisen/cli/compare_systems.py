@@ -10,6 +10,7 @@ import typer
 from shisen.cli.evaluate import (
     check_can_write,
     command,
+    decoding_options,
     describe,
     progress,
     read_test_set,
@@ -38,7 +39,9 @@ def compare_systems(
     target_column: str | None = typer.Option(None, help="The same for the target."),
     test: str = typer.Option("bootstrap", help="bootstrap (Koehn 2004) or randomisation (Riezler 2005)."),
     draws: int | None = typer.Option(None, min=1, help="Draws of the test; default: 1,000 or 10,000."),
-    beam_size: int = typer.Option(5, min=1, help="Hypotheses kept by beam search; 1 is greedy."),
+    beam_size: int | None = typer.Option(
+        None, min=1, help="Hypotheses kept by beam search; 1 is greedy; default: the model's."
+    ),
     batch_size: int = typer.Option(100, min=1, help="Sentences decoded together."),
     tokenize: str | None = typer.Option(
         None, help="BLEU's tokenisation: none, 13a, intl, char, ja-mecab, zh …; default: chosen, and said."
@@ -149,12 +152,12 @@ def _translate_rest(
     translators: list[Any],
     sources: list[str],
     batch_size: int,
-    beam_size: int,
+    beam_size: int | None,
 ) -> list[list[str]]:
     """The translations of every system: those of a file as they are, those of a model made now."""
     from shisen.evaluation.system import translate_all
 
-    decoding = {"beam_size": beam_size}
+    decoding = decoding_options(beam_size)
     with progress(len(sources) * given.count(None), "translating") as advance:
         return [
             translate_all(translator, sources, batch_size, decoding, advance) if lines is None else lines

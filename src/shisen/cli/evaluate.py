@@ -39,7 +39,9 @@ def evaluate(
         max=1.0,
         help="Align all words with at least this attention, not each target word with one source word.",
     ),
-    beam_size: int = typer.Option(5, min=1, help="Hypotheses kept by beam search; 1 is greedy."),
+    beam_size: int | None = typer.Option(
+        None, min=1, help="Hypotheses kept by beam search; 1 is greedy; default: the model's."
+    ),
     length_penalty: float | None = typer.Option(None, min=0.0, help="Of beam search; default: the model's."),
     batch_size: int = typer.Option(100, min=1, help="Sentences decoded together."),
     tokenize: str | None = typer.Option(
@@ -69,9 +71,7 @@ def evaluate(
         gold = read_alignments(align_gold, one_based)
     translator = Translator.load(model)
     tokenize = tokenize or say_tokenization([translator], pairs)
-    decoding: dict[str, Any] = {"beam_size": beam_size}
-    if length_penalty is not None:
-        decoding["length_penalty"] = length_penalty
+    decoding = decoding_options(beam_size, length_penalty)
     with progress(2 * len(pairs), "evaluating") as advance:
         evaluation = evaluate_system(
             translator,
@@ -136,6 +136,12 @@ def say_tokenization(translators: Sequence[Any], pairs: list[tuple[str, str]]) -
     choice = choose_tokenization(is_tokenized, [reference for _, reference in pairs[:1000]])
     print(f"BLEU's tokenisation is {choice.name}: {choice.reason} (--tokenize changes it)", file=sys.stderr)
     return choice.name
+
+
+def decoding_options(beam_size: int | None, length_penalty: float | None = None) -> dict[str, Any]:
+    """The options of translating that were given; the model decides the others."""
+    options = {"beam_size": beam_size, "length_penalty": length_penalty}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def describe(data: str, reference: Path | None) -> str:

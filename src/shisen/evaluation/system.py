@@ -45,7 +45,9 @@ CHUNK = 1024
 class Cuts(Protocol):
     """What is asked of a `shisen.data.tokenizer.Tokenizer`."""
 
-    settings: Any
+    @property
+    def settings(self) -> Any:
+        """How it cuts."""
 
     def surfaces(self, text: str) -> list[str]:
         """The pieces of a sentence as the text spells them."""
@@ -55,24 +57,49 @@ class Cuts(Protocol):
 class Translated(Protocol):
     """What is read of a `shisen.Translation`."""
 
-    text: str
-    tokens: Sequence[str]
-    log_probabilities: Sequence[float]
-    attention: Mapping[str, AttentionMap]
+    @property
+    def text(self) -> str:
+        """As a person reads it."""
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """As the model made it, its end included."""
+
+    @property
+    def log_probabilities(self) -> Sequence[float]:
+        """Of each token."""
+
+    @property
+    def attention(self) -> Mapping[str, AttentionMap]:
+        """By kind, of which ``cross`` is read."""
 
 
 @runtime_checkable
 class Translates(Protocol):
     """What is asked of a `shisen.Translator`."""
 
-    source_tokenizer: Cuts
-    target_tokenizer: Cuts
-    fingerprint: str
+    @property
+    def source_tokenizer(self) -> Cuts:
+        """Of the source."""
 
-    def translate(self, text: list[str], **options: Any) -> Sequence[Translated]:
+    @property
+    def target_tokenizer(self) -> Cuts:
+        """Of the target."""
+
+    @property
+    def generation_config(self) -> Mapping[str, Any]:
+        """How the model decodes unless told otherwise."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+
+    def translate(self, text: Sequence[str], **options: Any) -> Sequence[Translated]:
         """Translate every text."""
 
-    def force(self, sources: list[str], translations: list[str], **options: Any) -> Sequence[Translated]:
+    def force(
+        self, source: Sequence[str], translation: Sequence[str], **options: Any
+    ) -> Sequence[Translated]:
         """Read every given translation: its log-probabilities and its attention."""
 
 
@@ -151,7 +178,7 @@ def evaluate_system(
         translator, pairs, gold, batch_size, threshold, on_progress
     )
     settings = {
-        "decoding": decoding,
+        "decoding": {**translator.generation_config, **decoding},
         "batch_size": batch_size,
         "tokenize": tokenize,
         "lowercase": lowercase,
@@ -206,7 +233,13 @@ def translate_all(
     is_words = has_word_tokens(translator)
     hypotheses: list[str] = []
     for chunk in _chunks(sources):
-        translations = translator.translate(chunk, batch_size=batch_size, **(decoding or {}))
+        translations = translator.translate(
+            chunk,
+            batch_size=batch_size,
+            attention=False,
+            first_number=len(hypotheses),
+            **(decoding or {}),
+        )
         hypotheses += [comparable_text(translation, is_words) for translation in translations]
         on_progress(len(chunk))
     return hypotheses
@@ -230,7 +263,7 @@ def read_references(
     number = 0
     for chunk in _chunks(pairs):
         sources, references = map(list, zip(*chunk, strict=True))
-        readings = translator.force(sources, references, batch_size=batch_size)
+        readings = translator.force(sources, references, batch_size=batch_size, attention=gold is not None)
         for (source, reference), reading in zip(chunk, readings, strict=True):
             log_probabilities.append(reading.log_probabilities)
             if gold is not None:
