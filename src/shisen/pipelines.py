@@ -46,14 +46,16 @@ class LongSourceError(UserError):
 
     Attributes:
         index: Where it is in the list that was given, from 0.
+        number: Where it is in the whole input, from 1.
         detail: How long it is, how long it may be, and what can be done.
     """
 
     def __init__(self, index: int, number: int, tokens: int, limit: int) -> None:
-        """Say which sentence (`number`, from 1 in the whole input) is how long."""
+        """Say which sentence is how long, and how long it may be."""
         self.index = index
+        self.number = number
         self.detail = f"{tokens:,} tokens; the longest sentence that is translated has {limit:,} (split it)"
-        super().__init__(f"sentence {number}: {self.detail}")
+        super().__init__(f"sentence {number:,}: {self.detail}")
 
 
 @dataclass(frozen=True, eq=False)

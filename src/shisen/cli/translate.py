@@ -1,5 +1,190 @@
-"""Stub, replaced by its owner."""
+"""``shisen translate``: lines of text in, lines of translation out, with their attention if wanted."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import typer
+
+from shisen.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from shisen.inspection.map_file import AttentionMapWriter
+    from shisen.pipelines import Translation
 
 
-def translate() -> None:
-    """To come."""
+def translate(
+    model: Path = typer.Argument(..., metavar="MODEL_DIR", help="The directory that `shisen train` wrote."),
+    file: str = typer.Argument(
+        "-", metavar="[FILE|-]", help="Sentences, one a line (.gz too); - or nothing: standard input."
+    ),
+    output: Path | None = typer.Option(
+        None, metavar="FILE", help="Write to this file, which appears when all is done."
+    ),
+    as_json: bool = typer.Option(
+        False, "--json", help="A JSON object a line: tokens, score, log-probabilities, attention, model."
+    ),
+    attention: Path | None = typer.Option(
+        None,
+        metavar="FILE",
+        help="Write the attention of all lines to one file (.attn.safetensors), which `shisen plot "
+        "attention` draws and load_maps reads; each map knows its line.",
+    ),
+    n_best: int = typer.Option(
+        1, min=1, help="Translations per line, the best first, with tabs between them (in JSON a list)."
+    ),
+    beam_size: int | None = typer.Option(
+        None, min=1, help="Hypotheses kept by beam search; 1 is greedy. Default: the model's setting, 5."
+    ),
+    length_penalty: float | None = typer.Option(
+        None, min=0.0, help="More favours longer translations. Default: the model's setting, 1.0."
+    ),
+    max_length: int | None = typer.Option(
+        None, min=1, help="Most tokens of a translation. Default: twice the source's and 10."
+    ),
+    min_length: int = typer.Option(0, min=0, help="Fewest tokens of a translation."),
+    no_repeat_ngram: int = typer.Option(0, min=0, help="No n-gram of this size comes twice. 0: any may."),
+    forbid_unknown: bool = typer.Option(False, "--forbid-unknown", help="Never produce <unk>."),
+    replace_unknown: bool = typer.Option(
+        False, "--replace-unknown", help="In place of <unk>, the source word that was looked at most."
+    ),
+    sample: bool = typer.Option(
+        False, "--sample", help="Draw words by their probabilities instead of searching for the best."
+    ),
+    temperature: float | None = typer.Option(
+        None, help="Of --sample: below 1 sharper, above 1 flatter. Default: 1.0."
+    ),
+    top_k: int | None = typer.Option(
+        None, min=0, help="Of --sample: draw from the k likeliest tokens. Default: 0, all."
+    ),
+    top_p: float | None = typer.Option(
+        None, help="Of --sample: draw from the likeliest tokens that make up p. Default: 1.0, all."
+    ),
+    seed: int | None = typer.Option(None, min=0, help="Of --sample: other seeds, other draws. Default: 0."),
+    batch_size: int = typer.Option(100, min=1, help="Sentences decoded together."),
+    max_source_length: int = typer.Option(
+        1024, min=1, help="A line with more tokens is an error; the translations before it are kept."
+    ),
+    device: str = typer.Option("cpu", help="Where to compute: cpu, cuda, cuda:1."),
+) -> None:
+    """Translate text: one line of output for each line of input, in order, an empty one for an empty one.
+
+    Input streams: memory does not grow with it, and what is typed or piped in slowly is answered line by
+    line. At a bad line (not UTF-8, a NUL byte, too long) the translations of the lines before it have been
+    printed; --output and --attention write nothing then.
+    """
+    from shisen.cli.evaluate import check_can_write
+
+    drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    drawing_given = {name: value for name, value in drawing.items() if value is not None}
+    if drawing_given and not sample:
+        option = next(iter(drawing_given)).replace("_", "-")
+        raise UserError(f"--{option} shapes --sample, which was not given")
+    if sample and beam_size is not None:
+        raise UserError("--beam-size is for beam search; --sample draws instead")
+    check_can_write(output)
+    check_can_write(attention)
+    _check_can_read(file)
+
+    from shisen.data.arriving_lines import arriving_lines
+    from shisen.pipelines import LongSourceError, Translator
+
+    translator = Translator.load(model, device, max_source_length)
+    translations = translator.translate_chunks(
+        arriving_lines(file, most=8 * batch_size),
+        n_best=n_best,
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        max_length=max_length,
+        min_length=min_length,
+        no_repeat_ngram=no_repeat_ngram,
+        forbid_unknown=forbid_unknown,
+        replace_unknown=replace_unknown,
+        sampling=sample,
+        batch_size=batch_size,
+        attention=as_json or attention is not None,
+        **drawing_given,
+    )
+    with ExitStack() as opened:
+        out = opened.enter_context(_opened(output))
+        maps = opened.enter_context(_map_writer(attention)) if attention is not None else None
+        advance = opened.enter_context(_progress(is_output_shown=output is None))
+        try:
+            for number, translation in enumerate(translations, start=1):
+                line = translation.to_json() if as_json else _plain(translation)
+                out.write(line.encode() + b"\n")
+                out.flush()
+                if maps is not None:
+                    _add_maps(maps, translation, number)
+                advance()
+        except LongSourceError as error:
+            name = "standard input" if file == "-" else file
+            raise UserError(f"{name}, line {error.number:,}: {error.detail}") from None
+
+
+def _plain(translation: "Translation") -> str:
+    """The translation, or the n-best list with tabs between."""
+    return "\t".join(one.text for one in translation.hypotheses)
+
+
+def _add_maps(maps: "AttentionMapWriter", translation: "Translation", line: int) -> None:
+    """Append the attention of the best translation; an empty line has none."""
+    import dataclasses
+
+    for attention_map in translation.attention.values():
+        maps.add(dataclasses.replace(attention_map, metadata={**attention_map.metadata, "line": line}))
+
+
+def _map_writer(path: Path) -> "AttentionMapWriter":
+    from shisen.inspection.map_file import AttentionMapWriter
+
+    return AttentionMapWriter(path)
+
+
+def _check_can_read(file: str) -> None:
+    """Report a mistyped file before the model is loaded."""
+    if file == "-":
+        return
+    try:
+        open(file, "rb").close()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that is put in its place once it is whole."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    is_device = output.exists() and not output.is_file()  # /dev/null, a named pipe: not to be replaced
+    aside = output if is_device else output.with_name(f"{output.name}.{os.getpid()}.partial")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        if not is_device:
+            os.replace(aside, output)
+    except OSError as error:
+        raise RunError(f"{output} could not be written: {error.strerror or error}") from error
+    finally:
+        if not is_device:
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(is_output_shown: bool) -> Iterator[Callable[[], None]]:
+    """A count of lines on standard error, if that is a terminal on which nothing else is written or typed."""
+    is_busy = is_output_shown and sys.stdout.isatty()
+    if is_busy or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.completed} lines"), TaskProgressColumn(show_speed=True), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("translating", total=None)
+        yield lambda: bar.advance(task)
