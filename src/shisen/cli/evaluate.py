@@ -61,14 +61,14 @@ def evaluate(
     for file in (out, hypotheses):
         check_can_write(file)
     pairs = read_test_set(data, reference, split, source_column, target_column)
-    from shisen.evaluation.system import evaluate_system
+    from shisen.data.alignments import read_alignments
+    from shisen.evaluation.system import check_gold, evaluate_system
     from shisen.pipelines import Translator
 
     gold = None
     if align_gold is not None:
-        from shisen.data.alignments import read_alignments
-
         gold = read_alignments(align_gold, one_based)
+        check_gold(gold, pairs, str(align_gold))
     translator = Translator.load(model)
     tokenize = tokenize or say_tokenization([translator], pairs)
     decoding = decoding_options(beam_size, length_penalty)
