@@ -25,8 +25,9 @@ LAYERS = {
     "inspection": 3,
     "plotting": 3,
     "pipelines": 4,
-    "cli": 5,
-    "__main__": 6,
+    "demo": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 HEAVY = {"torch", "lightning", "numpy", "matplotlib", "datasets", "tokenizers", "sacrebleu", "pandas", "yaml"}
 
