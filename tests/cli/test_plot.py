@@ -42,9 +42,9 @@ def drawn(monkeypatch):
 
     original = plot._figure
 
-    def remember(maps, bars, language):
-        seen.append((dict(maps), bars, language))
-        return original(maps, bars, language)
+    def remember(maps, bars, **options):
+        seen.append((dict(maps), bars, options))
+        return original(maps, bars, **options)
 
     monkeypatch.setattr(plot, "_figure", remember)
     return seen
@@ -73,17 +73,26 @@ def test_a_model_and_a_sentence_make_a_picture(tmp_path, drawn, kind):
     out = tmp_path / "pictures" / f"a.{kind}"
     assert run("plot", "attention", tmp_path / "model", SENTENCE, "--out", out) == 0
     assert out.stat().st_size > 3000
-    ((maps, bars, language),) = drawn
+    ((maps, bars, options),) = drawn
     assert maps["model"].key_tokens == ("I", "love", "deep", "learning", "</s>")
     assert maps["model"].query_tokens[:2] == ("私", "は")
-    assert (bars, language) == (None, "en")
+    assert (bars, options) == (None, {"language": "en", "maximum": None})
 
 
 def test_a_translation_can_be_given(tmp_path, drawn):
-    arguments = ["--translation", "深層 学習", "--out", tmp_path / "a.png", "--language", "ja"]
+    arguments = [
+        "--translation",
+        "深層 学習",
+        "--out",
+        tmp_path / "a.png",
+        "--language",
+        "ja",
+        "--maximum",
+        "0.7",
+    ]
     assert run("plot", "attention", tmp_path / "model", SENTENCE, *arguments) == 0
     assert drawn[0][0]["model"].query_tokens == ("深層", "学習", "</s>")
-    assert drawn[0][2] == "ja"
+    assert drawn[0][2] == {"language": "ja", "maximum": 0.7}
 
 
 def test_several_models_are_compared_under_names_that_tell_them_apart(tmp_path, drawn):
@@ -162,6 +171,7 @@ def test_curves_of_runs_are_drawn(tmp_path):
         (["attention", "model", SENTENCE, "--head", "-3", "--out", "a.png"], "there is no head -3"),
         (["attention", "model", SENTENCE, "--bars", "99", "--out", "a.png"], "no step 99: the map has 8"),
         (["attention", "model", SENTENCE, "--language", "fr", "--out", "a.png"], "one of en, ja, not 'fr'"),
+        (["attention", "model", SENTENCE, "--maximum", "0", "--out", "a.png"], "a positive number, not at 0.0"),
         (["attention", "model", SENTENCE, "--dpi", "0", "--out", "a.png"], "--dpi"),
         (["attention", "lost.attn.safetensors", "--out", "a.png"], "lost.attn.safetensors: no such file"),
         (["attention", "bad.attn.safetensors", "--out", "a.png"], "bad.attn.safetensors: not a whole file"),
@@ -198,3 +208,25 @@ def test_a_missing_glyph_is_one_line_of_warning_and_the_picture_is_made(tmp_path
     shown = capsys.readouterr().err.splitlines()
     assert [line for line in shown if not line.startswith("shisen: warning: no installed font shows")] == []
     assert len(shown) <= 1  # none where a font of the machine has the character
+
+
+@pytest.mark.parametrize("attention", ["bahdanau", "none"])
+def test_a_model_on_disk_is_drawn_whatever_its_attention(tmp_path, attention):
+    from shisen.data.config import TokenizerConfig
+    from shisen.data.tokenizer import Tokenizer
+    from shisen.model_directory import save_model
+    from shisen.models import build_model
+    from shisen.models.config import ModelConfig
+
+    config = TokenizerConfig(kind="word", minimum_frequency=1)
+    source = Tokenizer.train(["I love deep learning", "the cat sat"], config)
+    target = Tokenizer.train(["私 は 深層 学習 が 好き です", "猫 が 座った"], config)
+    sizes = ModelConfig(attention=attention, embedding_size=4, hidden_size=4)
+    model = build_model(sizes, len(source), len(target))
+    save_model(tmp_path / "model", model, source, target, {"model": sizes.model_dump()}, {"beam_size": 2})
+    out = tmp_path / "a.svg"
+    arguments = ["plot", "attention", tmp_path / "model", SENTENCE]
+    assert run(*arguments, "--translation", "猫 が 座った", "--out", out) == 0
+    assert run(*arguments, "--out", tmp_path / "own.png") == 0
+    assert out.read_bytes().startswith(b"<?xml")
+    assert (tmp_path / "own.png").stat().st_size > 3000

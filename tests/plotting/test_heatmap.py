@@ -107,11 +107,12 @@ def test_long_sentences_stand_below_each_other():
 
 
 def test_the_scale_ends_at_the_largest_weight_or_where_it_is_told():
-    bar = plot_heatmap(AttentionMap.from_arrays([[0.31, 0.1]], ["a"], ["x", "y"])).axes[-1]
-    assert bar.get_ylim() == pytest.approx((0, 0.35))
+    for largest, end in [(0.81, 0.85), (0.85, 0.85), (1.0, 1.0), (0.9999999, 1.0), (3.01, 3.05), (0.1, 0.5)]:
+        bar = plot_heatmap(AttentionMap.from_arrays([[largest, 0.1]], ["a"], ["x", "y"])).axes[-1]
+        assert bar.get_ylim() == pytest.approx((0, end))
     assert plot_heatmap(make_map(), maximum=2.0).axes[-1].get_ylim() == (0, 2)
     zeros = plot_heatmap(AttentionMap.from_arrays([[0.0]], ["a"], ["x"]))
-    assert zeros.axes[-1].get_ylim() == (0, 1)
+    assert zeros.axes[-1].get_ylim() == (0, 0.5)
     with pytest.raises(UserError, match="positive number, not at 0"):
         plot_heatmap(make_map(), maximum=0.0)
 

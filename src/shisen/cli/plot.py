@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
@@ -50,6 +50,9 @@ def plot_attention(
     number: int = typer.Option(
         0, "--number", min=0, help="Which map of a file that holds several, counted from 0."
     ),
+    maximum: Optional[float] = typer.Option(  # noqa: UP045
+        None, "--maximum", help="The weight at the end of the scale. Without: fitted to what is drawn."
+    ),
     language: str = typer.Option("en", "--language", help="Of the names of the axes: en or ja."),
     dpi: int = _DPI,
 ) -> None:
@@ -73,7 +76,7 @@ def plot_attention(
             attention_map = attention_map.without_special_tokens()
         maps[name] = attention_map
     with _warnings_in_one_line():
-        save_figure(_figure(maps, bars, language), out, dpi)
+        save_figure(_figure(maps, bars, language=language, maximum=maximum), out, dpi)
 
 
 @app.command("curves")
@@ -93,21 +96,21 @@ def plot_curves(
         save_figure(curves.plot_curves(records, x=x), out, dpi)
 
 
-def _figure(maps: dict[str, AttentionMap], bars: int | None, language: str) -> Figure:
+def _figure(maps: dict[str, AttentionMap], bars: int | None, **options: Any) -> Figure:
     """The picture that was asked for."""
     from shisen.plotting import plot_bars, plot_comparison, plot_heatmap
 
     if bars is not None:
-        return plot_bars(maps if len(maps) > 1 else next(iter(maps.values())), bars, language=language)
+        return plot_bars(maps if len(maps) > 1 else next(iter(maps.values())), bars, **options)
     if len(maps) > 1:
-        return plot_comparison(maps, language=language)
-    return plot_heatmap(next(iter(maps.values())), language=language)
+        return plot_comparison(maps, **options)
+    return plot_heatmap(next(iter(maps.values())), **options)
 
 
-def _split_arguments(arguments: list[str]) -> tuple[list[Path], str | None]:
+def _split_arguments(arguments: list[str]) -> tuple[list[Path], str]:
     """The runs, and the sentence: the last argument, unless all are files of saved attention."""
     if all(_is_saved_attention(argument) for argument in arguments):
-        return [Path(argument) for argument in arguments], None
+        return [Path(argument) for argument in arguments], ""
     *runs, sentence = arguments
     is_no_sentence = (Path(sentence) / "config.json").is_file() or _is_saved_attention(sentence)
     if not runs or is_no_sentence:
@@ -123,7 +126,7 @@ def _is_saved_attention(argument: str | Path) -> bool:
     return str(argument).endswith(".safetensors")
 
 
-def _attention_of(run: Path, sentence: str | None, translation: str | None, number: int) -> AttentionMap:
+def _attention_of(run: Path, sentence: str, translation: str | None, number: int) -> AttentionMap:
     """The attention of one run: read from its file, or of the sentence that the model translates now."""
     if _is_saved_attention(run):
         from shisen.inspection.map_file import load_maps
@@ -138,6 +141,8 @@ def _attention_of(run: Path, sentence: str | None, translation: str | None, numb
     translated = (
         translator.translate(sentence) if translation is None else translator.force(sentence, translation)
     )
+    if "cross" not in translated.attention:
+        raise UserError(f"{run}: its tokenizer finds no token in the sentence: there is nothing to attend to")
     return translated.attention["cross"]
 
 

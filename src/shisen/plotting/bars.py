@@ -26,6 +26,7 @@ LABEL_SIZE = 9.0
 NUMBER_SIZE = 7.5
 ROW = LABEL_SIZE * LINE + 4
 FOOTER = 40.0
+LEAST_SCALE = 0.05  # where the axis ends at least, even for weights that are all zero
 
 
 def plot_bars(
@@ -49,7 +50,7 @@ def plot_bars(
     keys_name = axis_names(next(iter(maps.values())).kind, language)[1]
     steps = {title: _step_of(attention_map, query) for title, attention_map in maps.items()}
     rows = {title: matrix_of(maps[title])[step] for title, step in steps.items()}  # each [keys]
-    end = scale_end(list(rows.values()), maximum)
+    end = scale_end(list(rows.values()), maximum, least=LEAST_SCALE)
     families, missing = families_for(all_texts(maps))
     ruler = Ruler(families)
     panels = []

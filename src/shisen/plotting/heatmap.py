@@ -28,6 +28,7 @@ from shisen.plotting.weights import (
 WIDEST_FIGURE = 1300.0  # points; panels that would be wider together go below each other
 LARGEST_PANEL = 2400.0  # points; beyond, cells shrink and not every label is written
 MOST_VECTOR_CELLS = 2500  # more cells than this are an image, so that an SVG stays small
+LEAST_SCALE = 0.5  # where the colours end at least: evenly spread attention stays pale
 COLOR_BAR_WIDTH = 9.0
 COLOR_BAR_ROOM = 62.0  # with its gap, its numbers and its name
 
@@ -62,7 +63,8 @@ def plot_heatmap(
         title: What stands above; a grid names its layers and heads instead.
         language: Of the names of the axes: ``en`` or ``ja``.
         numbers: Whether cells hold their weights as numbers. None: where they fit.
-        maximum: The weight at the end of the colour scale. None: the largest, rounded up.
+        maximum: The weight at the end of the colour scale. None: the largest, rounded up,
+            and not below 0.5.
     """
     layers, heads = attention_map.layers, attention_map.heads
     if layers == heads == 1:
@@ -92,7 +94,8 @@ def plot_comparison(
         maps: The maps by the title that stands above each.
         language: Of the names of the axes: ``en`` or ``ja``.
         numbers: Whether cells hold their weights as numbers. None: where they fit.
-        maximum: The weight at the end of the colour scale. None: the largest of all, rounded up.
+        maximum: The weight at the end of the colour scale. None: the largest of all,
+            rounded up, and not below 0.5.
     """
     if not maps:
         raise UserError("there is nothing to compare: no attention maps were given")
@@ -113,7 +116,7 @@ def _draw(
     """One figure of one heatmap or more; ``columns`` None: as many side by side as fit."""
     names = axis_names(next(iter(maps.values())).kind, language)
     matrices = [matrix_of(attention_map) for attention_map in maps.values()]
-    end = scale_end(matrices, maximum)
+    end = scale_end(matrices, maximum, least=LEAST_SCALE)
     families, missing = families_for(all_texts(maps))
     ruler = Ruler(families)
     sizes = _sizes_for(max(max(matrix.shape) for matrix in matrices), len(maps), numbers)

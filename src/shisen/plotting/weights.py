@@ -34,14 +34,17 @@ def matrix_of(attention_map: AttentionMap) -> np.ndarray:
     return attention_map.matrix()
 
 
-def scale_end(matrices: Sequence[np.ndarray], maximum: float | None) -> float:
-    """The weight at the end of the scale: as given, or the largest drawn, rounded up to a twentieth."""
+def scale_end(matrices: Sequence[np.ndarray], maximum: float | None, least: float) -> float:
+    """The weight at the end of the scale: as given, or the largest drawn, rounded up to a twentieth.
+
+    It is not below ``least``: weights spread evenly over a sentence are small and should look it.
+    """
     if maximum is not None:
         if not (np.isfinite(maximum) and maximum > 0):
             raise UserError(f"the scale of weights ends at a positive number, not at {maximum}")
         return float(maximum)
     largest = max(float(matrix.max()) for matrix in matrices)
-    return float(np.ceil(np.round(largest * 20, 3)) / 20) or 1.0
+    return max(least, float(np.ceil(np.round(largest * 20, 3)) / 20))
 
 
 def all_texts(maps: Mapping[str, AttentionMap]) -> list[str]:
