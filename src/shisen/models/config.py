@@ -15,9 +15,9 @@ class ModelConfig(BaseModel):
     family: Literal["recurrent"] = Field("recurrent", description="The kind of network.")
     attention: AttentionName = Field(
         "bahdanau",
-        description="How the decoder looks at the source. `bahdanau` scores with the previous state and feeds "
-        "the context to the cell; `luong-*` score with the current state and predict from the attentional "
-        "state; `none` keeps one fixed context vector for the whole sentence.",
+        description="How the decoder looks at the source. `bahdanau` scores with the previous state and "
+        "feeds the context to the cell; `luong-*` score with the current state and predict from the attentional "
+        "state; `none` keeps one fixed context vector.",
     )
     cell: Literal["gru", "lstm"] = Field("gru", description="The recurrent cell of encoder and decoder.")
     embedding_size: int = Field(256, ge=1, le=65536, description="Features of a word embedding.")
@@ -40,7 +40,7 @@ class ModelConfig(BaseModel):
     )
     initial_state: Literal["last", "mean", "zero"] = Field(
         "last",
-        description="What the decoder starts from: the encoder's last states, the mean of its states, or zeros.",
+        description="What the decoder starts from: the encoder's last or mean state, or zeros.",
     )
     tie_embeddings: bool = Field(
         False, description="Whether the output layer and the target embedding are one matrix."

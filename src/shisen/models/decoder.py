@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from shisen.attention import PreparedKeys, build_attention
 from shisen.models.config import ModelConfig
+from shisen.models.dropout import Dropout
 from shisen.models.encoder import EncoderOutput
 from shisen.models.gru import gru_step
 from shisen.models.products import Precision, linear
@@ -72,7 +73,7 @@ class RecurrentDecoder(nn.Module):
         self.config = config
         self.is_luong = config.attention.startswith("luong")
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.attention = build_attention(
             config.attention,
             query_size=hidden,
@@ -107,7 +108,7 @@ class RecurrentDecoder(nn.Module):
             )  # U_o, V_o and C_o side by side
 
     def initial_state(self, encoded: EncoderOutput, mask: Bool[Tensor, "batch keys"]) -> DecoderState:
-        """The state before the first word: tanh of a projection of the encoder's last (or mean) state, or 0."""
+        """The state before the first word: tanh of a projection of the last or the mean state, or 0."""
         batch, layers, hidden = encoded.states.size(0), self.config.decoder_layers, self.config.hidden_size
         is_lstm = self.config.cell == "lstm"
         if self.bridge is None:

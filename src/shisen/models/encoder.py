@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shisen.data.vocabulary import PADDING
+from shisen.models.dropout import Dropout
 from shisen.models.gru import gru_sequence
 from shisen.models.products import Precision, linear
 
@@ -58,7 +59,7 @@ class RecurrentEncoder(nn.Module):
         self.hidden_size = hidden_size
         self.output_size = hidden_size * (2 if bidirectional else 1)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PADDING)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         make = nn.GRU if cell == "gru" else nn.LSTM
         self.layers = nn.ModuleList(
             make(
@@ -90,7 +91,7 @@ class RecurrentEncoder(nn.Module):
     def _gru_layer(
         self, layer: nn.GRU, inputs: Tensor, mask: Tensor, precision: Precision
     ) -> tuple[Tensor, Tensor]:
-        """All directions side by side: [batch, keys, inputs] to [batch, keys, output_size], and the last states."""
+        """All directions side by side: [batch, keys, output_size], and the last states."""
         batch, keys, _ = inputs.shape
         suffixes = ["_l0", "_l0_reverse"] if layer.bidirectional else ["_l0"]
         part = {name: [getattr(layer, name + s) for s in suffixes] for name in _PARTS}

@@ -36,7 +36,7 @@ def gru_step(
 
 
 class Gates(NamedTuple):
-    """What a step leaves for the backward; each [steps, ..., hidden], the first two side by side."""
+    """What a step leaves for the backward, each [steps, ..., hidden]."""
 
     reset_update: Tensor  # r and z, [steps, ..., 2 * hidden]
     candidate: Tensor  # n
@@ -56,7 +56,7 @@ class Gates(NamedTuple):
 def gru_step_into(
     gates: Gates, step: int, input_gates: Tensor, hidden_gates: Tensor, hidden: Tensor, out: Tensor
 ) -> None:
-    """The arithmetic of :func:`gru_step` behind its products, written into `gates` and `out` without copies."""
+    """What :func:`gru_step` does after its products, written into `gates` and `out` without copies."""
     size = hidden.size(-1)
     reset_update = gates.reset_update[step]
     torch.add(input_gates[..., : 2 * size], hidden_gates[..., : 2 * size], out=reset_update).sigmoid_()
@@ -91,7 +91,7 @@ class GateFactors(NamedTuple):
         )
 
     def backward_step(self, step: int, by_state: Tensor, by_input: Tensor, by_hidden: Tensor) -> None:
-        """Write the gradients of one step's W_i x (`by_input`) and W_h h (`by_hidden`), each [..., 3 * hidden]."""
+        """Write one step's gradients of W_i x (`by_input`) and W_h h (`by_hidden`), [..., 3 * hidden]."""
         size = by_state.size(-1)
         by_candidate = by_input[..., 2 * size :]
         torch.mul(by_state, self.by_candidate[step], out=by_candidate)

@@ -19,7 +19,21 @@ from torch.autograd.function import once_differentiable
 
 from shisen.models.products import Precision, product
 
+_SMALLEST_PROBABILITY = 1e-30
 _ROWS_PER_BLOCK = 128  # 128 rows x 5,000 words x 4 bytes: about what a core's cache holds
+
+
+def _log_sums(logits: Tensor, p: Tensor, wanted: Tensor) -> Tensor:
+    """log sum_v exp(logit_v) of each row, [rows], from its softmax: logit - log p of any one word.
+
+    The word is the target, [rows, 1]; where its probability has no good logarithm, the sum is made.
+    """
+    p_wanted = p.gather(1, wanted)
+    log_sums = (logits.gather(1, wanted) - p_wanted.log()).squeeze(1)
+    is_tiny = (p_wanted < _SMALLEST_PROBABILITY).squeeze(1)
+    if bool(is_tiny.any()):
+        log_sums[is_tiny] = logits[is_tiny].logsumexp(1)
+    return log_sums
 
 
 class _OutputLoss(torch.autograd.Function):
@@ -37,20 +51,19 @@ class _OutputLoss(torch.autograd.Function):
         operand = torch.bfloat16 if precision == "bfloat16" else features.dtype
         x, transposed = features.to(operand), weight.to(operand).t()
         probabilities = torch.empty(rows, vocabulary, dtype=operand, device=features.device)
-        maxima, log_sums = features.new_empty(rows), features.new_empty(rows)
-        target_logits = features.new_empty(rows)
+        log_sums, target_logits = features.new_empty(rows), features.new_empty(rows)
         for start in range(0, rows, _ROWS_PER_BLOCK):
             block = slice(start, min(start + _ROWS_PER_BLOCK, rows))
+            wanted = targets[block, None]
             if operand == features.dtype:
                 logits = torch.addmm(bias, x[block], transposed)  # [block, vocabulary]
+                p = torch.softmax(logits, 1, out=probabilities[block])
             else:
                 logits = (x[block] @ transposed).to(features.dtype) + bias
-            maxima, places = logits.max(1)
-            target_logits[block] = logits.gather(1, targets[block, None]).squeeze(1)
-            p = torch.softmax(logits, 1)
-            # The largest probability cannot underflow: log sum exp = max - log p_max.
-            log_sums[block] = maxima - p.gather(1, places[:, None]).squeeze(1).log()
-            probabilities[block] = p
+                p = torch.softmax(logits, 1)
+                probabilities[block] = p
+            target_logits[block] = logits.gather(1, wanted).squeeze(1)
+            log_sums[block] = _log_sums(logits, p, wanted)
         loss = (log_sums - (1 - label_smoothing) * target_logits).sum()
         if label_smoothing:
             mean_logits = features @ weight.mean(0) + bias.mean()  # [rows]

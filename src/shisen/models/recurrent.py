@@ -151,9 +151,13 @@ class RecurrentTranslator(nn.Module):
         else:
             is_forced = _draw(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
             features = self._free_running(encoded, mask, words, is_forced)
-        is_real = targets != PADDING
-        outputs = self.decoder.read_out(features[is_real], precision)  # [tokens, output]
-        wanted = targets[is_real]
+        # Only real tokens go on. Time comes first in `features`: without padding nothing is copied.
+        is_real = (targets != PADDING).t()
+        features, wanted = features.transpose(0, 1).flatten(0, 1), targets.t().flatten()
+        if not bool(is_real.all()):
+            places = is_real.flatten().nonzero().squeeze(1)
+            features, wanted = features.index_select(0, places), wanted[places]
+        outputs = self.decoder.read_out(features, precision)  # [tokens, output]
         loss = output_loss(outputs, self.output.weight, self.output.bias, wanted, label_smoothing, precision)
         return LossOutput(loss, len(wanted))
 
