@@ -17,6 +17,9 @@ from shisen.errors import UserError
 DEFAULT_VOCABULARY_SIZE = 8000
 _LONGEST_PIECE = 16  # characters, as in SentencePiece
 _UNBOUNDED = 2**31
+_LEFT_OVER_STEP = (
+    1e-4  # the library scores characters no piece was left for: the lowest score, and so much more each
+)
 
 
 def backend_of(model: models.Model, settings: TokenizerSettings) -> tokenizers.Tokenizer:
@@ -110,9 +113,10 @@ def _learn_unigram(
 ) -> models.Unigram:
     """The pieces of highest probability, every character among them.
 
-    The library sums probabilities in an order that differs from run to run, so its last digits, and what
-    hangs on them at the edge of the vocabulary, differ too. Hence a vocabulary larger than asked for is
-    learned, its log-probabilities are rounded, and the best are taken, equals in order of code points.
+    The library works through its words in an order that differs from run to run. So do the last digits of
+    its log-probabilities, what hangs on them at the edge of the vocabulary, and the scores of characters that
+    no piece was left for. Hence a vocabulary larger than asked for is learned, its scores are rounded, those
+    of the left-over characters made equal, and the best pieces taken, equals in order of code points.
     """
     pieces = _unigram_pieces(sample, size + size // 5, settings)
     if len(pieces) + len(SPECIAL_TOKENS) < size:
@@ -136,7 +140,13 @@ def _unigram_pieces(sample: list[str], size: int, settings: TokenizerSettings) -
     )
     backend.train_from_iterator(sample, trainer)
     learned = json.loads(backend.to_str())["model"]["vocab"]
-    return {piece: round(score, 6) for piece, score in learned if piece not in SPECIAL_TOKENS}
+    scores = {piece: score for piece, score in learned if piece not in SPECIAL_TOKENS}
+    lowest = min(scores.values())
+    for piece, score in scores.items():
+        steps = (score - lowest) / _LEFT_OVER_STEP
+        is_left_over = len(piece) == 1 and steps < len(scores) and abs(steps - round(steps)) < 1e-6
+        scores[piece] = round(lowest if is_left_over else score, 6)
+    return scores
 
 
 def _sample(texts: Iterable[str], size: int) -> list[str]:

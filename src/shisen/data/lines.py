@@ -125,8 +125,10 @@ def _skip_to_line_end(file: io.BufferedReader) -> None:
 def _open(source: str | Path, opened: ExitStack) -> io.BufferedReader:
     """A buffered stream of the text's bytes, unzipped where they are gzipped; ``opened`` closes the file."""
     if str(source) == "-":
-        stdin = sys.stdin.buffer
-        file = stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stdin))
+        file = sys.stdin.buffer
+        if not isinstance(file, io.BufferedReader):  # standard input replaced by something in memory
+            file = io.BufferedReader(cast(io.RawIOBase, file))
+            opened.callback(file.detach)  # or it would close what it wraps
     else:
         file = opened.enter_context(open(source, "rb"))  # noqa: SIM115 - opened closes it
     if file.peek(2)[:2] == _GZIP_MAGIC:

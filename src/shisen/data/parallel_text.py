@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from shisen.data.config import ParallelTextConfig
 from shisen.data.lines import BadLine, check_characters, decode, raw_lines, read_lines
@@ -57,6 +57,7 @@ class ReadingReport:
         return line
 
 
+@runtime_checkable
 class _Form(Protocol):
     """One way in which pairs are kept: raw rows in order, and how one becomes a pair (or raises BadLine)."""
 

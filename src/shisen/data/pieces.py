@@ -4,10 +4,8 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 from shisen.data.config import Language
+from shisen.data.vocabulary import SPACE
 from shisen.errors import UserError
-
-SPACE = "▁"
-"""Stands for the space before a piece; so pieces joined, and SPACE turned to spaces, are the text."""
 
 # A word with the space before it (apostrophes inside belong to it), or a run of one other character.
 _PIECES = r"▁?[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}]+)*|▁?([^\p{L}\p{M}\p{N}▁])\1*|▁"

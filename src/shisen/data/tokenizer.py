@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from shisen.data.config import Language, TokenizerConfig
 from shisen.data.detokenization import detokenize, drop_spaces_in_japanese
 from shisen.data.learning import backend_of, learn_model
-from shisen.data.pieces import SPACE, JapaneseAnalyser, TokenizerSettings
-from shisen.data.vocabulary import BEGIN, END, PADDING, SPECIAL_TOKENS, UNKNOWN
+from shisen.data.pieces import JapaneseAnalyser, TokenizerSettings
+from shisen.data.vocabulary import BEGIN, END, PADDING, SPACE, SPECIAL_TOKENS, UNKNOWN
 from shisen.errors import UserError
 
 FORMAT_VERSION = 1
@@ -95,6 +95,11 @@ class Tokenizer:
             raise UserError(f"{path}: the tokenizer's settings are damaged ({error})") from None
         except Exception as error:  # the library raises plain Exception
             raise UserError(f"{path}: the tokenizer is damaged ({error})") from None
+        ids = sorted(backend.get_vocab().values())
+        if ids != list(range(len(ids))):
+            raise UserError(
+                f"{path}: the vocabulary is damaged (its ids are not 0 to {len(ids) - 1} without gaps)"
+            )
         tokenizer = cls(backend, settings)
         if tuple(tokenizer._tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise UserError(f"{path}: the vocabulary does not open with {', '.join(SPECIAL_TOKENS)}")
