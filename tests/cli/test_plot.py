@@ -171,7 +171,7 @@ def test_curves_of_runs_are_drawn(tmp_path):
         (["attention", "model", SENTENCE, "--head", "-3", "--out", "a.png"], "there is no head -3"),
         (["attention", "model", SENTENCE, "--bars", "99", "--out", "a.png"], "no step 99: the map has 8"),
         (["attention", "model", SENTENCE, "--language", "fr", "--out", "a.png"], "one of en, ja, not 'fr'"),
-        (["attention", "model", SENTENCE, "--maximum", "0", "--out", "a.png"], "a positive number, not at 0.0"),
+        (["attention", "model", SENTENCE, "--maximum", "0", "--out", "a.png"], "positive number, not at 0.0"),
         (["attention", "model", SENTENCE, "--dpi", "0", "--out", "a.png"], "--dpi"),
         (["attention", "lost.attn.safetensors", "--out", "a.png"], "lost.attn.safetensors: no such file"),
         (["attention", "bad.attn.safetensors", "--out", "a.png"], "bad.attn.safetensors: not a whole file"),

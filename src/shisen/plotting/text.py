@@ -112,13 +112,16 @@ class Ruler:
     def __init__(self, families: Iterable[str]) -> None:
         """Measure with the fonts of these families."""
         self._families = list(families)
+        self._widths: dict[tuple[str, float], float] = {}
         self._renderer = RendererAgg(1, 1, 72 * self._SCALE)
 
     def width(self, text: str, size: float) -> float:
         """The width of one line of text at a font size."""
-        properties = FontProperties(family=self._families, size=size)
-        width, _, _ = self._renderer.get_text_width_height_descent(text, properties, ismath=False)
-        return width / self._SCALE
+        if (text, size) not in self._widths:  # the layout asks for a label's width more than once
+            properties = FontProperties(family=self._families, size=size)
+            width, _, _ = self._renderer.get_text_width_height_descent(text, properties, ismath=False)
+            self._widths[text, size] = width / self._SCALE
+        return self._widths[text, size]
 
     def shorten(self, text: str, size: float, most: float) -> str:
         """The text, or as much of its beginning as fits into ``most`` points with an ellipsis."""
