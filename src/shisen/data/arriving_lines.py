@@ -4,7 +4,7 @@ import io
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 from shisen.data.lines import LONGEST_LINE, BadLine, decode, read_lines
 from shisen.errors import UserError
@@ -22,11 +22,16 @@ def arriving_lines(source: str | Path, most: int) -> Iterator[list[str]]:
     Raises:
         UserError: As `read_lines` does, after the lines before the bad one have been given.
     """
-    if str(source) == "-" and not _is_gzipped(sys.stdin.buffer):
-        for arrived in _arrivals(sys.stdin.buffer):
-            yield from chunked(arrived, most)
-    else:
+    stdin = sys.stdin.buffer
+    if str(source) != "-":
         yield from chunked(read_lines(source), most)
+        return
+    stream = stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stdin))
+    if stream.peek(2)[:2] == _GZIP_MAGIC:
+        yield from chunked(read_lines("-"), most)
+        return
+    for arrived in _arrivals(stream):
+        yield from chunked(arrived, most)
 
 
 def chunked(lines: Iterable[str], most: int) -> Iterator[list[str]]:
@@ -48,15 +53,11 @@ def chunked(lines: Iterable[str], most: int) -> Iterator[list[str]]:
         raise failure
 
 
-def _is_gzipped(stream: BinaryIO) -> bool:
-    return isinstance(stream, io.BufferedReader) and stream.peek(2)[:2] == _GZIP_MAGIC
-
-
-def _arrivals(stream: BinaryIO) -> Iterator[Iterator[str]]:
+def _arrivals(stream: io.BufferedReader) -> Iterator[Iterator[str]]:
     """For every read of the stream the lines that it completed."""
     count = 0
     rest = b""
-    while data := stream.read1(_READ_BYTES):  # type: ignore[attr-defined]
+    while data := stream.read1(_READ_BYTES):
         *lines, rest = (rest + data).split(b"\n")
         rest = rest[: LONGEST_LINE + 1]  # `decode` will refuse it; memory stays bounded
         if lines:

@@ -1,0 +1,38 @@
+"""A model directory in a moment: random parameters, vocabularies of a few sentences."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shisen.data.config import TokenizerConfig
+from shisen.data.tokenizer import Tokenizer
+from shisen.data.vocabulary import UNKNOWN
+from shisen.model_directory import save_model
+from shisen.models import ModelConfig, build_model
+
+SOURCES = ["the cat sat on the mat .", "i love deep learning .", "a dog ran .", "you read books ."]
+TARGETS = [
+    "猫 が マット に 座っ た 。",
+    "私 は 深層 学習 が 好き です 。",
+    "犬 が 走っ た 。",
+    "本 を 読む 。",
+]
+
+
+def save_small_model(
+    folder: Path, says_unknown: bool = False, generation: dict[str, Any] | None = None, **config: Any
+) -> Path:
+    """Write a small random model. With ``says_unknown`` its likeliest word is always ``<unk>``."""
+    words = TokenizerConfig(kind="word", minimum_frequency=1)
+    source, target = Tokenizer.train(SOURCES, words), Tokenizer.train(TARGETS, words)
+    sizes = {"embedding_size": 12, "hidden_size": 12, "dropout": 0.1} | config
+    torch.manual_seed(3)
+    model = build_model(ModelConfig(**sizes), len(source), len(target))
+    with torch.no_grad():
+        for parameter in model.parameters():  # larger than at the start of training, so that words differ
+            parameter.mul_(2)
+        if says_unknown:
+            model.output.bias[UNKNOWN] = 1e3
+    save_model(folder, model, source, target, {"model": sizes}, generation or {})
+    return folder
