@@ -17,7 +17,8 @@ class ModelConfig(BaseModel):
         "bahdanau",
         description="How the decoder looks at the source. `bahdanau` scores with the previous state and "
         "feeds the context to the cell; `luong-*` score with the current state and predict from the "
-        "attentional state; `none` keeps one fixed context vector.",
+        "attentional state (`luong-dot` adds the encoder's two directions, since both sides of the product "
+        "must be of one size); `none` keeps one fixed context vector.",
     )
     cell: Literal["gru", "lstm"] = Field("gru", description="The recurrent cell of encoder and decoder.")
     embedding_size: int = Field(256, ge=1, le=65536, description="Features of a word embedding.")

@@ -43,6 +43,8 @@ class RecurrentEncoder(nn.Module):
         cell: "gru" or "lstm".
         bidirectional: whether it also reads from right to left.
         dropout: of the embeddings and between layers.
+        adds_directions: whether the two directions of the last layer are added, not put side by side, so
+            that a state is as large as a decoder's: what a plain dot product of the two asks for.
     """
 
     def __init__(
@@ -54,16 +56,19 @@ class RecurrentEncoder(nn.Module):
         cell: str = "gru",
         bidirectional: bool = True,
         dropout: float = 0.0,
+        adds_directions: bool = False,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.output_size = hidden_size * (2 if bidirectional else 1)
+        self.adds_directions = adds_directions and bidirectional
+        layer_size = hidden_size * (2 if bidirectional else 1)
+        self.output_size = hidden_size if self.adds_directions else layer_size
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=PADDING)
         self.dropout = Dropout(dropout)
         make = nn.GRU if cell == "gru" else nn.LSTM
         self.layers = nn.ModuleList(
             make(
-                embedding_size if layer == 0 else self.output_size,
+                embedding_size if layer == 0 else layer_size,
                 hidden_size,
                 batch_first=True,
                 bidirectional=bidirectional,
@@ -86,7 +91,12 @@ class RecurrentEncoder(nn.Module):
                 states, last = self._gru_layer(layer, states, mask, precision)
             else:
                 states, last, last_cell = self._lstm_layer(layer, states, mask)
-        return EncoderOutput(states, last, last_cell)
+        encoded = EncoderOutput(states, last, last_cell)
+        if not self.adds_directions:
+            return encoded
+        return EncoderOutput(
+            *(None if x is None else x.unflatten(-1, (2, self.hidden_size)).sum(-2) for x in encoded)
+        )
 
     def _gru_layer(
         self, layer: nn.GRU, inputs: Tensor, mask: Tensor, precision: Precision

@@ -79,6 +79,7 @@ class RecurrentTranslator(nn.Module):
             config.cell,
             config.bidirectional,
             config.dropout,
+            adds_directions=config.attention == "luong-dot",
         )
         self.decoder = RecurrentDecoder(config, self.encoder.output_size, target_vocabulary_size)
         self.output = nn.Linear(self.decoder.output_size, target_vocabulary_size)
