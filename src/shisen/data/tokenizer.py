@@ -161,9 +161,8 @@ class Tokenizer:
         if not self.settings.marks_spaces:
             return spellings
         surfaces = [SPACE * spelling[:1].isspace() + spelling.strip() for spelling in spellings]
-        if (
-            surfaces and self.settings.marks_the_first_word
-        ):  # the library gives that mark the first letter's place
+        if surfaces and self.settings.marks_the_first_word:
+            # The mark put before the first word has the place of its first letter.
             surfaces[0] = SPACE + ("" if encoding.tokens[0] == SPACE else surfaces[0].removeprefix(SPACE))
         return surfaces
 
