@@ -165,9 +165,9 @@ def test_without_shuffling_every_epoch_is_sorted_by_length():
 
 def test_an_epoch_of_a_million_pairs_is_planned_in_seconds():
     corpus = _corpus(1_000_000)
-    start = time.perf_counter()
+    start = time.process_time()
     assert BucketedBatches(corpus, 4096, "tokens").count(0) > 1000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 # ---- trouble

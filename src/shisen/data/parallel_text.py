@@ -87,10 +87,13 @@ def read_pairs(
             (unless skipped), for unequal numbers of lines, and if there is no pair at all.
     """
     form = _form_of(config, role)
-    return _checked(form, skip_bad_lines, ReadingReport() if report is None else report)
+    hint = "" if role == "test" else " (--skip-bad-lines leaves such lines out)"
+    return _checked(form, hint, skip_bad_lines, ReadingReport() if report is None else report)
 
 
-def _checked(form: _Form, skip_bad_lines: bool, report: ReadingReport) -> Iterator[tuple[str, str]]:
+def _checked(
+    form: _Form, hint: str, skip_bad_lines: bool, report: ReadingReport
+) -> Iterator[tuple[str, str]]:
     for number, row in form.rows():
         try:
             source, target = form.pair(row)
@@ -101,7 +104,7 @@ def _checked(form: _Form, skip_bad_lines: bool, report: ReadingReport) -> Iterat
         except BadLine as problem:
             message = f"{problem.path or form.name}, line {number}: {problem.detail}"
             if not skip_bad_lines:
-                raise UserError(f"{message} (data.skip_bad_lines leaves such lines out)") from None
+                raise UserError(message + hint) from None
             report.skip(problem.reason, message)
             continue
         report.pairs += 1
