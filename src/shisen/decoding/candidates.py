@@ -26,10 +26,10 @@ def best_candidates(
     if whole < vocabulary:
         maxima = torch.cat([maxima, logits[..., whole:].amax(-1, keepdim=True)], dim=-1)
     maxima = (maxima + offsets[..., None]).flatten(1)  # [rows, beams * groups]
-    _, groups = maxima.sort(dim=-1, descending=True, stable=True)
-    groups = groups[:, :count].sort(dim=-1).values  # in order of beam and token again
+    _, groups = _largest(maxima, count)
+    groups = groups.sort(dim=-1).values  # [rows, groups]: in order of beam and token again
 
-    group_beams = groups // groups_per_beam  # [rows, groups]
+    group_beams = groups // groups_per_beam
     first = (groups - group_beams * groups_per_beam) * _GROUP
     tokens = first[..., None] + torch.arange(_GROUP, device=logits.device)  # [rows, groups, 64]
     exists = tokens < vocabulary
@@ -38,7 +38,20 @@ def best_candidates(
     values = values + offsets.gather(1, group_beams)[..., None]
     values = values.masked_fill(~exists, float("-inf")).flatten(1)  # [rows, groups * 64]
 
-    values, order = values.sort(dim=-1, descending=True, stable=True)
-    kept = min(count, beams * vocabulary)
-    places = places.flatten(1).gather(1, order[:, :kept])
-    return values[:, :kept], places // vocabulary, places % vocabulary
+    values, order = _largest(values, min(count, beams * vocabulary))
+    places = places.flatten(1).gather(1, order)
+    return values, places // vocabulary, places % vocabulary
+
+
+def _largest(
+    values: Float[Tensor, "rows items"], count: int
+) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
+    """Return the `count` largest of each row in falling order, and where they are; of equals the first.
+
+    `torch.topk` is much faster than a stable sort, and gives the same unless it has a choice between equals.
+    """
+    largest, places = values.topk(min(count + 1, values.shape[1]), dim=1)
+    is_choice = (largest[:, 1:] == largest[:, :-1]) & largest[:, 1:].isfinite()
+    if is_choice.any():
+        largest, places = values.sort(dim=1, descending=True, stable=True)
+    return largest[:, :count], places[:, :count]
