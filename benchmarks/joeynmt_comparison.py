@@ -216,6 +216,7 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
         "data.train.source": options.data / "train.tsv.gz",
         "data.validation.source": options.data / "dev.tsv.gz",
         "training.batch_size": options.batch_size,
+        "model.dropout": DROPOUT,
         "training.batch_by": "sentences",
         "training.log_interval": max(1, LOGGED_SENTENCES // options.batch_size),
         "training.max_minutes": (options.seconds + WARM_UP_SECONDS) / 60,
