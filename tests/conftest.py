@@ -1,4 +1,4 @@
-"""What every test shares: shapes checked at run time, one thread, and the place of the development corpora."""
+"""What every test shares: shapes checked at run time, one thread, the place of the development corpora."""
 
 import os
 from pathlib import Path

@@ -8,6 +8,6 @@ class UserError(Exception):
 
 
 class RunError(UserError):
-    """Something that went wrong while a well-formed command ran: a full disk, a broken pipe, a killed worker."""
+    """Something that went wrong while a well-formed command ran: a full disk, a killed worker."""
 
     exit_code = 1

@@ -63,8 +63,8 @@ def test_the_table_has_every_score_with_its_signature(capsys, model_directory, d
     assert "bs:20" in out
     assert "tok:none" in out
     assert err == (
-        "BLEU's tokenisation is none: the model's words are split by blanks, so they are compared as they are "
-        "(--tokenize changes it)\n"
+        "BLEU's tokenisation is none: the model's words are split by blanks, so they are compared as they "
+        "are (--tokenize changes it)\n"
     )
 
 
@@ -152,9 +152,7 @@ def test_gold_alignments_that_do_not_fit_are_refused_with_the_line(
     capsys, model_directory, data, tmp_path, gold, message
 ):
     (tmp_path / "gold").write_text(gold, encoding="utf-8")
-    error = refusal(
-        capsys, model_directory, "--data", data, "--align-gold", tmp_path / "gold", "--tokenize", "none"
-    )
+    error = refusal(capsys, model_directory, "--data", data, "--align-gold", tmp_path / "gold")
     assert message in error
 
 

@@ -88,6 +88,8 @@ def test_a_piece_that_spans_a_blank_gives_each_of_its_words_a_share():
         ("猫 が 座った", ["猫", "が", "座", "った"], [(0,), (1,), (2,), (2,)]),
         ("a b", ["a", " ", "b"], [(0,), (), (1,)]),
         ("", [], []),
+        ("（ １ つ", ["(", "1", "つ"], [(0,), (1,), (2,)]),  # the pieces in normal form
+        ("so … no", ["so", "…", "…", "…", "no"], [(0,), (1,), (1,), (1,), (2,)]),  # "…" cut as "..."
     ],
 )
 def test_pieces_find_the_words_between_blanks_that_they_stand_in(text, pieces, words):

@@ -9,8 +9,10 @@ with the counts summed over the test set. Links are (source word, target word), 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -140,20 +142,42 @@ def _membership(words: Sequence[Sequence[int]], count: int) -> np.ndarray:
 def words_of_pieces(text: str, surfaces: Sequence[str]) -> list[tuple[int, ...]]:
     """For every piece the numbers of the words between blanks that it stands in.
 
+    A piece whose spelling is not found (normalisation made several pieces of one character, "…" of "...")
+    belongs to the word of the piece before it.
+
     Args:
         text: The sentence. Its words are what lies between its blanks.
-        surfaces: Its pieces, in order, as they are spelled in it, with or without the blanks.
+        surfaces: Its pieces, in order, as they are spelled in it, with or without the blanks; Unicode
+            normalisation (NFKC) may have changed them.
 
     Raises:
         UserError: The pieces do not spell the sentence.
     """
-    word_of_character = [number for number, word in enumerate(text.split()) for _ in word]
-    spelled = "".join("".join(surface.split()) for surface in surfaces)
-    if spelled != "".join(text.split()):
+    word_of_letter = [number for number, word in enumerate(text.split()) for _ in _letters(word)]
+    piece_of_letter = [number for number, surface in enumerate(surfaces) for _ in _letters(surface)]
+    written, spelled = _letters("".join(text.split())), _letters("".join(surfaces))
+    words: list[set[int]] = [set() for _ in surfaces]
+    for begin, piece_begin, length in _common_runs(written, spelled):
+        for offset in range(length):
+            words[piece_of_letter[piece_begin + offset]].add(word_of_letter[begin + offset])
+    if sum(map(bool, words)) < sum(1 for surface in surfaces if _letters(surface)) / 2:
         raise UserError(f"the tokens do not spell the sentence {text[:60]!r}: they read {spelled[:60]!r}")
-    words, start = [], 0
-    for surface in surfaces:
-        end = start + len("".join(surface.split()))
-        words.append(tuple(sorted(set(word_of_character[start:end]))))
-        start = end
-    return words
+    last = 0
+    for surface, numbers in zip(surfaces, words, strict=True):
+        if _letters(surface) and not numbers:
+            numbers.add(last)
+        last = max(numbers, default=last)
+    return [tuple(sorted(numbers)) for numbers in words]
+
+
+def _letters(text: str) -> str:
+    """The characters of a text in normal form, without blanks; each character by itself."""
+    return "".join(unicodedata.normalize("NFKC", character) for character in text).replace(" ", "")
+
+
+def _common_runs(first: str, second: str) -> list[tuple[int, int, int]]:
+    """Where both texts read alike: (begin in the first, begin in the second, length)."""
+    if first == second:
+        return [(0, 0, len(first))]
+    matcher = SequenceMatcher(None, first, second, autojunk=False)
+    return [(run.a, run.b, run.size) for run in matcher.get_matching_blocks()]

@@ -15,7 +15,7 @@ With `input_feeding` off, h~_{t-1} is not read. In both, `embedded` is all that 
 alone, and what it contributes to the gates is made for all steps at once where all words are known.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,7 +38,12 @@ class DecoderState(NamedTuple):
 
     def select(self, rows: Int[Tensor, " n"], beams: Int[Tensor, "n k"]) -> "DecoderState":
         """The state whose entry [i, j] is this one's [rows[i], beams[i, j]]."""
-        return DecoderState(*(None if x is None else x[rows[:, None], beams] for x in self))
+        chosen = (rows[:, None], beams)
+        return DecoderState(
+            self.hidden[chosen],
+            None if self.cell is None else self.cell[chosen],
+            None if self.attentional is None else self.attentional[chosen],
+        )
 
 
 class DecoderStep(NamedTuple):
@@ -126,6 +131,11 @@ class RecurrentDecoder(nn.Module):
             attentional=start.new_zeros(batch, 1, hidden) if has_feeding else None,
         )
 
+    @property
+    def first_cell(self) -> nn.RNNCellBase:
+        """The cell that reads the words."""
+        return cast(nn.RNNCellBase, self.cells[0])
+
     def embed(self, words: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead embedding"]:
         """E y, with dropout in training."""
         return self.dropout(self.embedding(words))
@@ -134,7 +144,7 @@ class RecurrentDecoder(nn.Module):
         self, embedded: Float[Tensor, "*lead embedding"], precision: Precision = "float32"
     ) -> Float[Tensor, "*lead gates"]:
         """What the embedded word alone contributes to the first cell's gates; for one step or for all."""
-        cell = self.cells[0]
+        cell = self.first_cell
         return linear(embedded, cell.weight_ih[:, : self.config.embedding_size], cell.bias_ih, precision)
 
     def step(
@@ -145,7 +155,7 @@ class RecurrentDecoder(nn.Module):
         prepared: PreparedKeys,
     ) -> DecoderStep:
         """Read one word in every beam. This is the definition that every faster way is tested against."""
-        cell = self.cells[0]
+        cell = self.first_cell
         by_fed = cell.weight_ih[:, self.config.embedding_size :]
         if self.is_luong:
             if state.attentional is not None:
@@ -162,8 +172,9 @@ class RecurrentDecoder(nn.Module):
 
     def _recur(self, gates: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
         """Every layer's new state from the first layer's input gates: [batch, beams, layers, hidden]."""
-        hidden, cells = [], []
-        for layer, cell in enumerate(self.cells):
+        hidden: list[Tensor] = []
+        cells: list[Tensor] = []
+        for layer, cell in enumerate(cast(list[nn.RNNCellBase], self.cells)):
             if layer > 0:
                 gates = nn.functional.linear(self.dropout(hidden[-1]), cell.weight_ih, cell.bias_ih)
             previous = state.hidden[:, :, layer]

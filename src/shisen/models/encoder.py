@@ -19,6 +19,11 @@ class EncoderOutput(NamedTuple):
     last: Float[Tensor, "batch features"]  # the last state of each direction, side by side
     last_cell: Float[Tensor, "batch features"] | None  # the same of an LSTM's cell
 
+    def select(self, rows: Int[Tensor, " n"]) -> "EncoderOutput":
+        """These sentences of the batch alone, in this order."""
+        last_cell = None if self.last_cell is None else self.last_cell[rows]
+        return EncoderOutput(self.states[rows], self.last[rows], last_cell)
+
 
 def reversal(mask: Bool[Tensor, "batch keys"]) -> Int[Tensor, "batch keys"]:
     """For each position the one that a reader from right to left meets there; padding stays where it is.
@@ -89,14 +94,17 @@ class RecurrentEncoder(nn.Module):
             states = self.dropout(states)
             if isinstance(layer, nn.GRU):
                 states, last = self._gru_layer(layer, states, mask, precision)
-            else:
+            elif isinstance(layer, nn.LSTM):
                 states, last, last_cell = self._lstm_layer(layer, states, mask)
-        encoded = EncoderOutput(states, last, last_cell)
         if not self.adds_directions:
-            return encoded
+            return EncoderOutput(states, last, last_cell)
         return EncoderOutput(
-            *(None if x is None else x.unflatten(-1, (2, self.hidden_size)).sum(-2) for x in encoded)
+            self._add(states), self._add(last), None if last_cell is None else self._add(last_cell)
         )
+
+    def _add(self, sides: Float[Tensor, "*lead both"]) -> Float[Tensor, "*lead hidden"]:
+        """The sum of the two directions that stand side by side."""
+        return sides.unflatten(-1, (2, self.hidden_size)).sum(-2)
 
     def _gru_layer(
         self, layer: nn.GRU, inputs: Tensor, mask: Tensor, precision: Precision

@@ -40,8 +40,7 @@ class Memory(NamedTuple):
 
     def select(self, rows: Int[Tensor, " n"]) -> "Memory":
         """The memory of these sentences of the batch alone, in this order."""
-        encoded = EncoderOutput(*(None if x is None else x[rows] for x in self.encoded))
-        return Memory(self.prepared.select(rows), encoded, self.mask[rows])
+        return Memory(self.prepared.select(rows), self.encoded.select(rows), self.mask[rows])
 
 
 class StepOutput(NamedTuple):
@@ -177,7 +176,7 @@ class RecurrentTranslator(nn.Module):
     def _unroll_bahdanau(
         self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
     ) -> Tensor:
-        attention, cell = self.decoder.attention, self.decoder.cells[0]
+        attention, cell = self.decoder.attention, self.decoder.first_cell
         assert isinstance(attention, BahdanauAttention)
         embedded = self.decoder.embed(words.t())  # [steps, batch, embedding]
         unrolled = unroll_bahdanau_gru(
@@ -200,7 +199,7 @@ class RecurrentTranslator(nn.Module):
         self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
     ) -> Tensor:
         """Without attention the context is the same at every step: nothing but the cell is in the loop."""
-        cell = self.decoder.cells[0]
+        cell = self.decoder.first_cell
         embedded = self.decoder.embed(words.t())  # [steps, batch, embedding]
         initial = self.decoder.initial_state(encoded, mask).hidden[:, 0, 0]
         prepared = self.decoder.attention.prepare(encoded.states, mask=mask)

@@ -1,8 +1,8 @@
 """Sentences of the embedded grammar: how many there are, and one of a given length at random.
 
-The weights of the rules make a probabilistic grammar. :class:`LengthTable` holds for every symbol how likely it
-is to be written with exactly n English words, or in how many ways it can be. A sentence of n words is then
-drawn from the top down, without rejection.
+The weights of the rules make a probabilistic grammar. :class:`LengthTable` holds for every symbol how likely
+it is to be written with exactly n English words, or in how many ways it can be. A sentence of n words is
+then drawn from the top down, without rejection.
 """
 
 import random
