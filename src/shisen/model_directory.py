@@ -140,6 +140,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         RunError: The file could not be written; what was there before is untouched.
     """
     data = content.encode() if isinstance(content, str) else content
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
+        return _write_into(path, data)
     aside = path.with_name(f"{path.name}.partial")
     try:
         with aside.open("wb") as file:
@@ -149,6 +151,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)
+        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _write_into(path: Path, data: bytes) -> None:
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except OSError as error:
         raise RunError(f"{path} could not be written: {error.strerror or error}") from error
 
 

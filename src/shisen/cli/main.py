@@ -58,7 +58,7 @@ def _say(message: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command and leave with its exit code: 0 done, 1 failed at run time, 2 wrong use or bad input."""
+    """Run one command and leave with its exit code: 0 done, 1 failed at run time, 2 bad input."""
     usage_error = typer.BadParameter.__mro__[1]  # click's UsageError, which typer does not export
     try:
         code = typer.main.get_command(app).main(args=arguments, prog_name="shisen", standalone_mode=False)
