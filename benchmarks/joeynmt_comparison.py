@@ -221,6 +221,7 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
         "training.log_interval": max(1, LOGGED_SENTENCES // options.batch_size),
         "training.max_minutes": (options.seconds + WARM_UP_SECONDS) / 60,
         "training.validation_interval": 1_000_000,
+        "training.metric": "validation_loss",
         "training.bleu_sentences": 0,
         "training.threads": options.threads,
         "training.precision": options.precision,
@@ -319,7 +320,7 @@ def table(shisen: Rates, peer: Rates, seconds: float, options: argparse.Namespac
     import torch
 
     lines = [
-        f"{processor()}; {options.threads} threads, PyTorch {torch.__version__}, {options.rounds} rounds of "
+        f"{processor()}; threads: {options.threads}, PyTorch {torch.__version__}, rounds: {options.rounds} of "
         f"{seconds:g} s of training in turns, shisen's precision {options.precision}.",
         "",
         f"| | shisen | JoeyNMT {PEER_VERSION} | ratio | each round |",
