@@ -320,7 +320,7 @@ def table(shisen: Rates, peer: Rates, seconds: float, options: argparse.Namespac
     import torch
 
     lines = [
-        f"{processor()}; threads: {options.threads}, PyTorch {torch.__version__}, rounds: {options.rounds} of "
+        f"{processor()}; threads: {options.threads}, PyTorch {torch.__version__}, {options.rounds} times "
         f"{seconds:g} s of training in turns, shisen's precision {options.precision}.",
         "",
         f"| | shisen | JoeyNMT {PEER_VERSION} | ratio | each round |",
