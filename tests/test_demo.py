@@ -1,4 +1,4 @@
-"""The demo: which folders it takes, what it leaves there, and (slow) how well three minutes of training do."""
+"""The demo: which folders it takes, what it leaves there, and (slow) how well its training does."""
 
 import json
 
