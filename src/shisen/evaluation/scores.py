@@ -21,6 +21,9 @@ DEFAULT_SAMPLES = 1000
 #: sacrebleu's own default seed: with it, its command line prints the same intervals.
 DEFAULT_SEED = 12345
 
+#: sacrebleu keeps every n-gram of the references that it is given at once, so they are given in parts.
+_CHUNK = 1000
+
 #: The tokenisations of BLEU under which characters, not blanks, bound the words of Chinese and Japanese.
 _UNSPACED = ("ja-mecab", "zh", "char")
 
@@ -158,10 +161,12 @@ def corpus_statistics(
         )
     if not hypotheses:
         raise UserError("there is nothing to score: no hypothesis was given")
-    return [
-        np.array(metric._extract_corpus_statistics(hypotheses, [references]), dtype=np.float64)
-        for metric in metrics
-    ]
+    tables: list[list[list[float]]] = [[] for _ in metrics]
+    for start in range(0, len(hypotheses), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        for table, metric in zip(tables, metrics, strict=True):
+            table += metric._extract_corpus_statistics(hypotheses[part], [references[part]])
+    return [np.array(table, dtype=np.float64) for table in tables]
 
 
 def score_of(metric: Metric, sums: np.ndarray) -> float:
