@@ -114,3 +114,8 @@ def test_statistics_of_many_sentences_fit_in_little_memory():
     tracemalloc.stop()
     assert (sums == 50_000).all()
     assert peak < 5_000_000  # all draws at once would take 20 · 50,000 · 10 · 8 bytes = 80 MB
+
+
+def test_scoring_in_parts_gives_the_same(monkeypatch, scores):
+    monkeypatch.setattr("shisen.evaluation.scores._CHUNK", 5)
+    assert corpus_scores(HYPOTHESES, REFERENCES, tokenize="none") == scores
