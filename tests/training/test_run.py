@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from shisen.errors import RunError, UserError
 from shisen.model_directory import load_model
+from shisen.training.checkpoints import SafetensorsCheckpointIO
 from shisen.training.config_file import load_config
 from shisen.training.loop import TrainingLoop
 from shisen.training.run import TrainingInterrupted, train
@@ -99,17 +100,16 @@ def test_the_log_holds_what_it_promises(tmp_path, configure):
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not(tmp_path, configure):
-    first, second = (train(configure(), tmp_path / name, quiet=True) for name in ("first", "second"))
+    config = configure("training.max_steps=12")
+    first, second = (train(config, tmp_path / name, quiet=True) for name in ("first", "second"))
     assert_same_parameters(first, second)
     assert exact_part(read_log(first)) == exact_part(read_log(second))
-    other = train(configure("training.seed=2"), tmp_path / "other", quiet=True)
+    other = train(configure("training.max_steps=12", "training.seed=2"), tmp_path / "other", quiet=True)
     assert exact_part(read_log(first)) != exact_part(read_log(other))
 
 
-# In the middle of an epoch, at the end of one, at a validation, in the middle of a window of the log.
-@pytest.mark.parametrize("step", [1, 13, 15, 20])
-def test_a_run_that_was_stopped_goes_on_to_the_same_parameters(tmp_path, configure, monkeypatch, step):
-    settings = (
+def test_a_run_that_was_stopped_goes_on_to_the_same_parameters(tmp_path, configure, monkeypatch):
+    config = configure(
         "training.schedule=plateau",
         "training.plateau_patience=1",
         "training.warmup_steps=3",
@@ -117,16 +117,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_parameters(tmp_path, configu
         "training.teacher_forcing_schedule=linear",
         "training.teacher_forcing_decay_steps=60",
     )
-    config = configure(*settings)
     whole = train(config, tmp_path / "whole", quiet=True)
-    with monkeypatch.context() as patch:
-        stop_at(patch, step)
-        with pytest.raises(
-            TrainingInterrupted, match=f"stopped at step {step} and saved; go on with: shisen"
-        ):
-            train(config, tmp_path / "parts", quiet=True)
-    load_model(tmp_path / "parts")  # it can be used as it is
-    parts = train(config, tmp_path / "parts", resume=True, quiet=True)
+    parts = tmp_path / "parts"
+    # After the first update, in the middle of an epoch, at the end of one, at a validation.
+    for step in (1, 13, 15, 20):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(TrainingInterrupted, match=f"stopped at step {step} and saved; go on with: "):
+                train(config, parts, resume=parts.exists(), quiet=True)
+        load_model(parts)  # it can be used as it is
+    train(config, parts, resume=True, quiet=True)
     assert_same_parameters(whole, parts)
     assert exact_part(read_log(whole)) == exact_part(read_log(parts))
     left = {path.name for path in (parts / "checkpoints").iterdir()}
@@ -143,14 +143,15 @@ def test_ctrl_c_is_given_back_after_the_run(tmp_path, configure, monkeypatch):
 
 
 def test_how_often_it_saves_and_validates_does_not_change_what_is_learned(tmp_path, configure):
-    plain = train(configure("training.average_last=0"), tmp_path / "plain", quiet=True)
-    busy = configure(
-        "training.average_last=0", "training.checkpoint_steps=2", "training.validation_interval=5"
-    )
-    train(busy, tmp_path / "busy", quiet=True)
-    losses = [[entry["loss"] for entry in read_log(tmp_path / name)][-1] for name in ("plain", "busy")]
-    assert losses[0] == losses[1]
-    assert plain.exists()
+    plain = configure("training.max_steps=16", "training.average_last=0")
+    busy = configure("training.max_steps=16", "training.checkpoint_steps=2", "training.validation_interval=2")
+    ends = []
+    for name, config in (("plain", plain), ("busy", busy)):
+        out = train(config, tmp_path / name, quiet=True)
+        ends.append(SafetensorsCheckpointIO().load_checkpoint(out / "checkpoints" / "last.safetensors"))
+    for name, tensor in ends[0]["state_dict"].items():
+        assert torch.equal(tensor, ends[1]["state_dict"][name]), name
+    assert torch.equal(ends[0]["random"]["torch"], ends[1]["random"]["torch"])
 
 
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(tmp_path, configure, capfd):
@@ -176,8 +177,11 @@ def test_a_finished_run_has_nothing_to_go_on_with_until_a_limit_is_raised(tmp_pa
     assert [entry["step"] for entry in read_log(out)][-2:] == [24, 25]
     whole = train(configure("training.max_steps=25"), tmp_path / "whole", quiet=True)
     # The shorter run validated its last step, so the averages differ; what was learned does not.
-    ends = [load_file(run / "checkpoints" / "last.safetensors") for run in (out, whole)]
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ("0", "1", "2"))
+    ends = [
+        SafetensorsCheckpointIO().load_checkpoint(run / "checkpoints" / "last.safetensors")["state_dict"]
+        for run in (out, whole)
+    ]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
 def test_a_run_is_not_written_over(tmp_path, configure):
@@ -268,18 +272,18 @@ def test_the_average_is_kept_only_if_it_is_better(tmp_path, configure, monkeypat
     def load(snapshots, steps, model):
         snapshots.load(steps[-1], model)
         if not is_better:
-            torch.nn.init.normal_(next(model.parameters()), std=5.0)
+            for parameter in model.parameters():
+                torch.nn.init.normal_(parameter, std=5.0)
 
     monkeypatch.setattr(Snapshots, "load_average", load)
-    # Of the same parameters as the last validation, the average is not better; so make that one count as bad.
-    config = configure("training.metric=bleu", "training.max_steps=40")
+    config = configure("training.max_steps=20")
     if is_better:
         note = "shisen.training.state.RunState.is_better"
         monkeypatch.setattr(note, lambda state, loss, bleu, config: True)
     out = train(config, tmp_path / "run", quiet=True)
     card = (out / "README.md").read_text()
     kept = (
-        "the average of the last 2 validations (steps 30 to 40)"
+        "the average of the last 2 validations (steps 10 to 20)"
         if is_better
         else "the best of all validations"
     )

@@ -4,6 +4,8 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -57,22 +59,18 @@ class TrainingLoop(Callback):
         self.is_interrupted = False
         self._loss = torch.tensor(state.window.loss, dtype=torch.float64)
         self._gradient_norm = torch.tensor(state.window.gradient_norm, dtype=torch.float64)
-        self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks, and turn Ctrl-C and SIGTERM into a request to stop after the update at hand."""
+        """Start the clocks, and turn Ctrl-C and SIGTERM into a request to stop after the update at hand.
+
+        Only now, since Lightning puts up handlers of its own before. `signals_restored` takes them all down.
+        """
         self._loss = self._loss.to(pl_module.device)
         self._gradient_norm = self._gradient_norm.to(pl_module.device)
         self._lap = self._checkpoint_time = time.perf_counter()
         if threading.current_thread() is threading.main_thread():  # no other may
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._interrupt)
-
-    def release_signals(self) -> None:
-        """Give the signals back to whom they belonged."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+                signal.signal(number, self._interrupt)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: PlacedBatch, batch_idx: int
@@ -186,3 +184,15 @@ class TrainingLoop(Callback):
             raise KeyboardInterrupt
         self.is_interrupted = True
         self.display.note("stopping after this step (press Ctrl-C again to stop without saving)")
+
+
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Leave the handling of Ctrl-C and SIGTERM as it was, whatever was put up in between."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)

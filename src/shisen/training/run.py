@@ -23,7 +23,7 @@ from shisen.training.checkpoints import SafetensorsCheckpointIO
 from shisen.training.config import Config
 from shisen.training.data import load_data
 from shisen.training.log import TrainingLog
-from shisen.training.loop import TrainingLoop
+from shisen.training.loop import TrainingLoop, signals_restored
 from shisen.training.model_card import CardFacts, model_card
 from shisen.training.progress import Display, open_display
 from shisen.training.run_directory import RunDirectory
@@ -225,7 +225,7 @@ class _Run:
         stream = BatchStream(self.batches, state.epoch, state.batch)
         checkpoint = self.directory.checkpoint if self.saved_state is not None else None
         try:
-            with _lightning_in_silence():
+            with _lightning_in_silence(), signals_restored():
                 trainer = Trainer(
                     accelerator="gpu" if state.device == "cuda" else "cpu",
                     devices=1,
@@ -241,7 +241,6 @@ class _Run:
                 )
                 trainer.fit(task, stream, ckpt_path=checkpoint)
         finally:
-            loop.release_signals()
             log.close()
         return loop
 

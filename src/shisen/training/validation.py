@@ -81,7 +81,7 @@ class Validator:
 
     @property
     def signature(self) -> str | None:
-        """Return sacrebleu's record of how BLEU was computed; None before the first time."""
+        """Return sacrebleu's record of how BLEU is computed; None if it is not."""
         return str(self._metric.get_signature()) if self._metric else None
 
     @torch.no_grad()
@@ -147,4 +147,5 @@ class Validator:
 
     def _build_metric(self) -> Any:
         bleu, *_ = build_metrics(choose_tokenization(self._is_tokenized, self.references).name)
+        bleu.corpus_score(self.references, [self.references])  # it has no signature before its first score
         return bleu
