@@ -27,7 +27,7 @@ def demo(
     )
     print(
         f"\nTrained in {report.train_seconds:.0f} s. On held-out sentences: BLEU {report.bleu:.1f} (of 100), "
-        f"{report.exact:.0%} exactly right;\n"
+        f"{report.exact:.1%} exactly right;\n"
         f"alignment error rate of the attention {report.aer:.3f} (0 is best).\n"
     )
     for source, translation, reference in report.samples:
