@@ -113,6 +113,8 @@ def load_model(directory: Path | str) -> LoadedModel:
     target_tokenizer = Tokenizer.load(directory / TARGET_TOKENIZER)
     for side, tokenizer in (("source", source_tokenizer), ("target", target_tokenizer)):
         expected = config.get(f"{side}_vocabulary_size")
+        if not isinstance(expected, int):
+            raise UserError(f"{directory / CONFIG} has no {side}_vocabulary_size: it is of another program")
         if len(tokenizer) != expected:
             raise UserError(
                 f"{directory / f'{side}_tokenizer.json'} has {len(tokenizer)} entries, but {CONFIG} says "
@@ -136,12 +138,20 @@ def fingerprint(directory: Path) -> str:
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file aside and put it in place, so that it is whole or as it was, whatever happens.
 
+    A device (``/dev/null``) or a named pipe is written to, not replaced.
+
     Raises:
         RunError: The file could not be written; what was there before is untouched.
     """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
         return _write_into(path, data)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise RunError(f"{path} could not be written: {error.strerror or error}") from error
+        return
     aside = path.with_name(f"{path.name}.partial")
     try:
         with aside.open("wb") as file:
@@ -180,7 +190,8 @@ def write_parameters(path: Path, model: nn.Module) -> None:
         else:
             names[identity] = name
             tensors[name] = tensor.contiguous()
-    write_atomically(path, save(tensors, metadata={"format": "pt", "tied": json.dumps(tied)}))
+    # One entry of metadata, no more: the library would write several in an order that changes.
+    write_atomically(path, save(tensors, metadata={"tied": json.dumps(tied)}))
 
 
 def read_parameters(path: Path, model: nn.Module) -> None:
@@ -227,7 +238,7 @@ def _check_is_whole(directory: Path) -> None:
     if (directory / "config.yaml").is_file():
         raise UserError(
             f"{directory} holds a training run that has not finished (no {missing[0]}); go on with: "
-            f"shisen train {directory / 'config.yaml'} --out {directory} --resume"
+            f"shisen train --out {directory} --resume"
         )
     raise UserError(f"{directory} is not a model directory: it has no {', '.join(missing)}")
 

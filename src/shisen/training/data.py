@@ -10,6 +10,7 @@ from shisen.data.corpus import TokenizedCorpus
 from shisen.data.parallel_text import read_pairs
 from shisen.data.preparation import PreparedData, prepare
 from shisen.data.tokenizer import Tokenizer
+from shisen.errors import RunError
 from shisen.model_directory import write_json
 
 _READING = "reading.json"
@@ -51,12 +52,16 @@ def load_data(
 
     Raises:
         UserError: Anything is wrong with the text or the settings.
+        RunError: The folder cannot be written (a full disk).
     """
     marker = folder / _READING  # written last: the folder is whole where it is
     if marker.is_file():
         prepared = PreparedData.open(folder)
     else:
-        prepared = prepare(config, folder, lambda what, pairs: progress(f"{what}: {pairs:,} pairs"))
+        try:
+            prepared = prepare(config, folder, lambda what, pairs: progress(f"{what}: {pairs:,} pairs"))
+        except OSError as error:  # of writing: what is read is reported by its reader
+            raise RunError(f"{folder}: the tokenised text could not be written: {error.strerror}") from error
         reports = prepared.reports.items()
         reading = {role: report.describe() for role, report in reports}
         skipped = sum(report.skipped_total for _, report in reports)

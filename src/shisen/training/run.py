@@ -117,12 +117,17 @@ class _Run:
         if self.saved_state is not None and self.saved_state.finished_by and self.directory.has_model:
             self.display.note(f"{path}: this run has ended, by {self.saved_state.finished_by}; nothing to do")
             return path
+        has_cache = self.directory.cache.exists()
         try:
             self._set_up()
         except Exception:
             if self.is_new:
                 self.directory.undo()
+            elif not has_cache:
+                self.directory.remove_cache()
             raise
+        if not self.is_new:
+            self.directory.keep_config(self.config)
         loop = self._fit() if not self.state.finished_by else None
         if loop is not None and loop.is_interrupted and not self.state.finished_by:
             self._export(f"those of step {self._load_best():,} of a run that was interrupted")

@@ -54,7 +54,7 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--out {self.path} is a file; name a new directory")
-        if self.config.exists():
+        if self.config.exists() and self.checkpoints.is_dir():
             raise UserError(
                 f"{self.path} already holds a run; go on with --resume, or name another directory with --out"
             )
@@ -71,7 +71,7 @@ class RunDirectory:
         self._write_config(config)
 
     def go_on(self, config: Config) -> bool:
-        """Take up a run that was begun before.
+        """Take up a run that was begun before; nothing is written yet.
 
         Args:
             config: What it is to go on with.
@@ -89,11 +89,16 @@ class RunDirectory:
                 f"{self.path} was begun with another configuration; changed: {', '.join(changed)}. "
                 f"--resume goes on with the same ({self.config}); only limits and checkpoints may differ"
             )
+        return before != config
+
+    def keep_config(self, config: Config) -> None:
+        """Keep the configuration that a run goes on with, once it is sure that it does.
+
+        Raises:
+            RunError: It cannot be written.
+        """
         self.checkpoints.mkdir(exist_ok=True)
-        if before == config:
-            return False
-        self._write_config(config)
-        return True
+        write_atomically(self.config, dump_config(config))
 
     def read_config(self, overrides: list[str] | None = None) -> Config:
         """Return the configuration that the run was begun with, with keys set over it.
