@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from tests.models.conftest import gradients, small_model
+from small_networks import gradients, small_model
 
 from shisen.models.bahdanau_gru import unroll_bahdanau_gru
+from shisen.models.decoder import DecoderState
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -22,6 +23,62 @@ def test_the_fast_way_is_the_definition(batch, monkeypatch, attention, bidirecti
     torch.testing.assert_close(fast.loss, plain.loss)
     for name, gradient in gradients(model, plain.loss).items():
         torch.testing.assert_close(by_fast[name], gradient, msg=lambda m, name=name: f"{name}: {m}")
+
+
+SOURCE_MASK = torch.tensor([[True, True, True, True], [True, True, False, False], [False] * 4])
+
+
+@pytest.mark.parametrize("attention_dropout", [0.0, 0.4])
+def test_it_is_the_decoders_steps_with_the_same_weights_dropped(monkeypatch, attention_dropout):
+    """In states, contexts, weights and every gradient, with a sentence that has no word at all."""
+    decoder = small_model(attention_dropout=attention_dropout).decoder
+    torch.manual_seed(4)
+    states = torch.randn(3, 4, 16).double().requires_grad_()
+    initial = torch.randn(3, 8).double().requires_grad_()
+    words = torch.randint(4, 60, (5, 3))  # [steps, batch]
+    cell, attention = decoder.first_cell, decoder.attention
+    leaves = [states, initial, decoder.embedding.weight, *cell.parameters(), *attention.parameters()]
+
+    torch.manual_seed(5)
+    embedded = decoder.embed(words)
+    unrolled = unroll_bahdanau_gru(
+        decoder.input_gates(embedded),
+        initial,
+        attention.U_a(states),
+        states,
+        SOURCE_MASK,
+        attention.W_a.weight,
+        attention.v_a,
+        cell.weight_ih[:, 6:],
+        cell.weight_hh,
+        cell.bias_hh,
+        attention_dropout,
+    )
+
+    torch.manual_seed(5)
+    kept = iter(torch.empty(5, 3, 4).double().bernoulli_(1 - attention_dropout).unsqueeze(2))
+    monkeypatch.setattr(torch.nn.functional, "dropout", lambda weights, p: weights * next(kept) / (1 - p))
+    prepared = attention.prepare(states, mask=SOURCE_MASK)
+    state = DecoderState(initial[:, None, None], None, None)
+    stepped = []
+    for step in range(5):
+        e = decoder.embed(words[step, :, None])
+        out = decoder.step(e, decoder.input_gates(e), state, prepared)
+        state = out.state
+        stepped.append((state.hidden[:, 0, 0], out.features[:, 0, 8 + 6 :], out.weights[:, 0]))
+    plain = [torch.stack(parts) for parts in zip(*stepped, strict=True)]
+
+    for fast, slow in zip(unrolled, plain, strict=True):
+        torch.testing.assert_close(fast, slow.detach() if not fast.requires_grad else slow)
+    by = [torch.randn_like(plain[0]), torch.randn_like(plain[1])]
+    for fast, slow in zip(
+        torch.autograd.grad(unrolled[:2], leaves, by),
+        torch.autograd.grad(plain[:2], leaves, by),
+        strict=True,
+    ):
+        assert slow.abs().max() > 0
+        torch.testing.assert_close(fast, slow)
+    assert (unrolled.contexts[:, 2] == 0).all()
 
 
 def parts(mask: torch.Tensor, steps: int = 3) -> tuple[torch.Tensor, ...]:

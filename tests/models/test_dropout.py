@@ -28,6 +28,20 @@ def test_any_size_is_drawn(size):
     assert Dropout(0.5)(torch.ones(size)).shape == (size,)
 
 
+def test_the_mean_is_preserved():
+    torch.manual_seed(0)
+    x = torch.full((1000, 1000), 3.0)
+    assert Dropout(0.2)(x).mean().item() == pytest.approx(3.0, abs=0.006)  # four standard deviations
+
+
+@pytest.mark.parametrize("probability", [0.99999, 0.9999999])
+def test_a_probability_near_one_keeps_a_feature_in_65536(probability):
+    torch.manual_seed(0)
+    y = Dropout(probability)(torch.ones(4 << 20))
+    assert set(y.unique().tolist()) == {0.0, 65536.0}
+    assert 20 < (y > 0).sum() < 120  # 64 expected
+
+
 def test_neighbours_are_independent():
     torch.manual_seed(0)
     kept = keep_mask(torch.empty(500_000), 0.5).float() - 0.5

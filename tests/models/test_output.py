@@ -39,6 +39,37 @@ def test_improbable_targets_do_not_underflow():
     assert all(g.isfinite().all() for g in torch.autograd.grad(ours, (x, W, b)))
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_logits_of_200_and_minus_200_are_torchs(precision, label_smoothing):
+    """Targets at both ends; 200 and the features are exact in bfloat16."""
+    x = torch.eye(3).repeat(50, 1).requires_grad_()  # several blocks
+    W = torch.tensor([[200.0, -200.0, 0.0], [-200.0, 200.0, 0.0], [0.0, 200.0, -200.0]]).requires_grad_()
+    b = torch.zeros(3, requires_grad=True)
+    y = torch.arange(150) // 3 % 3
+    ours = output_loss(x, W, b, y, label_smoothing, precision)
+    theirs = torch.nn.functional.cross_entropy(x @ W.t(), y, label_smoothing=label_smoothing, reduction="sum")
+    torch.testing.assert_close(ours, theirs)
+    assert theirs > 1000
+    mine, other = torch.autograd.grad(ours, (x, W)), torch.autograd.grad(theirs, (x, W))
+    for a, c in zip(mine, other, strict=True):
+        torch.testing.assert_close(a, c, rtol=1e-2 if precision == "bfloat16" else 1e-4, atol=0.5)
+
+
+def test_gradients_check():
+    x, W, b, y = case(4, torch.float64)
+    assert torch.autograd.gradcheck(lambda *inputs: output_loss(*inputs, y, 0.1), (x, W, b))
+
+
+def test_nothing_but_the_probabilities_is_kept_of_the_vocabularys_size():
+    x, W, b, y = case(300, torch.float32)
+    sizes: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+        output_loss(x, W, b, y, 0.1)
+    assert sizes.count(300 * 30) == 1
+    assert sum(sizes) == 300 * 30 + x.numel() + W.numel()
+
+
 def test_bfloat16_operands_stay_near_float32():
     x, W, b, y = case(200, torch.float32)
     exact, rounded = output_loss(x, W, b, y, 0.1), output_loss(x, W, b, y, 0.1, "bfloat16")

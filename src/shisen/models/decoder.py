@@ -98,7 +98,6 @@ class RecurrentDecoder(nn.Module):
         self.bridge = nn.Linear(key_size, states * hidden) if config.initial_state != "zero" else None
         if self.is_luong:
             self.W_c = nn.Linear(key_size + hidden, hidden, bias=False)
-            self.output_size = hidden
             self.projection = (
                 nn.Linear(hidden, config.embedding_size, bias=False)
                 if config.tie_embeddings and hidden != config.embedding_size

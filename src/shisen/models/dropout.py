@@ -2,7 +2,7 @@
 
 Drawing one floating-point number for each feature is a visible part of a training step. Here one 64-bit
 random integer decides four features, with 16 bits each: a feature is dropped with probability
-round(p * 65536) / 65536, and what stays is scaled by the inverse of exactly that.
+round(p * 65536) / 65536, at most 65535 / 65536, and what stays is scaled by the inverse of exactly that.
 """
 
 import torch
@@ -12,11 +12,16 @@ from torch import Tensor, nn
 _LEVELS = 1 << 16
 
 
+def _dropped_levels(probability: float) -> int:
+    """How many of the 65536 values of 16 bits drop a feature; one at least keeps it."""
+    return min(round(probability * _LEVELS), _LEVELS - 1)
+
+
 def keep_mask(like: Tensor, probability: float) -> Bool[Tensor, "..."]:
     """A mask of the shape of `like`, False with `probability` (in steps of 1/65536)."""
     draws = torch.empty((like.numel() + 3) // 4, dtype=torch.int64, device=like.device)
     draws.random_(-(1 << 63), None)
-    threshold = round(probability * _LEVELS) - _LEVELS // 2  # int16 runs from -32768
+    threshold = _dropped_levels(probability) - _LEVELS // 2  # int16 runs from -32768
     return (draws.view(torch.int16)[: like.numel()] >= threshold).view(like.shape)
 
 
@@ -32,7 +37,7 @@ class Dropout(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Drop features of `inputs`, of any shape, in training; else give them back."""
-        dropped = round(self.probability * _LEVELS)
+        dropped = _dropped_levels(self.probability)
         if not self.training or not dropped:
             return inputs
         scale = _LEVELS / (_LEVELS - dropped)
