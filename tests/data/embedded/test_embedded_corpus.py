@@ -83,7 +83,7 @@ def test_lengths_are_spread_over_the_range_asked_for():
 
 
 def test_more_sentences_than_there_are_cannot_be_had(monkeypatch):
-    monkeypatch.setattr(corpus, "_PATIENCE", 200)
+    monkeypatch.setattr(corpus, "_DRAWS", 400)
     with pytest.raises(UserError, match=r"only \d+ of 100000 different sentences of 2 to 2 words found"):
         generate_pairs(CorpusRequest(100_000, min_words=2, max_words=2))
 

@@ -25,8 +25,8 @@ SPLITS = ("train", "validation", "test")
 SHORTEST, LONGEST = 2, 300
 """The range of sentence lengths that may be asked for, in English words."""
 
-_PATIENCE = 10_000
-"""So many draws running without a new sentence mean that there are (nearly) no others."""
+_DRAWS, _FEWEST_NEW = 2_000, 20
+"""So many draws with fewer new sentences than that mean that there are (nearly) no others."""
 
 _README = """\
 # A generated English–Japanese corpus
@@ -151,19 +151,20 @@ def generate_pairs(
         if len(source.split()) in lengths and len(splits["train"]) < sizes["train"]:
             splits["train"].append(_draw_example(grammar, source, target))
     seen = {pair.source for pair in splits["train"]}
-    found, misses = len(seen), 0
+    found, found_before, draws = len(seen), 0, 0
     while found < request.pairs:
-        pair = generator.draw(lengths[int(chooser.random() * len(lengths))])
-        split = split_of(pair, grammar)
-        if pair.source in seen or len(splits[split]) == sizes[split]:
-            misses += 1
-            if misses > _PATIENCE:
+        draws += 1
+        if draws % _DRAWS == 0:
+            if found - found_before < _FEWEST_NEW:
                 raise UserError(
                     f"only {found} of {request.pairs} different sentences of {request.min_words} to "
                     f"{request.max_words} words found; ask for fewer pairs or a wider range of lengths"
                 )
+            found_before = found
+        pair = generator.draw(lengths[int(chooser.random() * len(lengths))])
+        split = split_of(pair, grammar)
+        if pair.source in seen or len(splits[split]) == sizes[split]:
             continue
-        misses = 0
         seen.add(pair.source)
         splits[split].append(pair)
         found += 1
@@ -242,8 +243,11 @@ def check_free(folder: Path) -> None:
     """Refuse a place that holds something already.
 
     Raises:
-        UserError: the path is a file, or a folder that is not empty.
+        UserError: the path is a file, lies under one, or is a folder that is not empty.
     """
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{folder}: {nearest.name} is a file; name a new folder with --out")
     if folder.is_dir():
         if any(folder.iterdir()):
             raise UserError(

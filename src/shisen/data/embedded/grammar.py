@@ -7,7 +7,7 @@ given a value. The comments at the head of ``grammar.yaml`` describe the notatio
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -247,11 +247,7 @@ def _head(
 
 def _plan_links(template: Template, numbers: Mapping[str, int]) -> Iterator[PlannedLink]:
     """Turn the labels of a rule into links between its words, or between a word and the head of a child."""
-
-    def labelled(side: Iterable[Word | Child]) -> list[tuple[int, str, bool]]:
-        return [(place, label, sure) for place, item in enumerate(side) for label, sure in item.labels or ()]
-
-    english, japanese = labelled(template.english), labelled(template.japanese or ())
+    english, japanese = _labelled(template.english), _labelled(template.japanese or ())
     for place, label, is_sure in japanese:
         if label in numbers:
             yield PlannedLink(-1 - numbers[label], place, is_sure)
@@ -261,6 +257,11 @@ def _plan_links(template: Template, numbers: Mapping[str, int]) -> Iterator[Plan
     for place, label, is_sure in english:
         if label in numbers:
             yield PlannedLink(place, -1 - numbers[label], is_sure)
+
+
+def _labelled(side: Sequence[Word | Child]) -> list[tuple[int, str, bool]]:
+    """List the labels of one side of a rule: (place, label, whether links by it are sure)."""
+    return [(place, label, sure) for place, item in enumerate(side) for label, sure in item.labels or ()]
 
 
 class _UniqueKeys(yaml.SafeLoader):
