@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from shisen import __version__
-from shisen.data.embedded.corpus import CorpusRequest, write_corpus
+from shisen.data.embedded.corpus import CorpusRequest, check_free, write_corpus
 from shisen.data.embedded.derivation import SentencePair
 from shisen.data.embedded.grammar import embedded_grammar
 from shisen.data.embedded.parser import parse
@@ -128,8 +128,8 @@ def claim(folder: Path) -> None:
     Raises:
         UserError: the folder holds something that no demo wrote; nothing is touched.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file; name a folder with --out")
+    if not folder.is_dir():
+        check_free(folder)
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     foreign = sorted(present - _WRITTEN)
     if foreign or (present and MARK not in present):

@@ -66,6 +66,8 @@ def compare_systems(
         pairs = read_test_set(data, reference, split, source_column, target_column)
     else:
         pairs = [("", line) for line in _references(systems, reference)]
+    if not pairs:
+        raise UserError(f"{reference}: holds no line; there is nothing to compare")
     translators = [_load(system) for system in systems]
     references = [" ".join(target.split()) for _, target in pairs]
     given = [

@@ -7,7 +7,7 @@ file and line, or counted where bad lines are to be skipped.
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -330,21 +330,33 @@ class _DataSet(_Keyed):
 
         split = self._split(self._ask(datasets.get_dataset_split_names, self.path, self.configuration))
         rows = self._ask(datasets.load_dataset, self.path, self.configuration, split=split, streaming=True)
-        return enumerate(rows, start=1)
+        return enumerate(self._stream(rows), start=1)
+
+    def _stream(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The rows, of which any may be the one at which a file turns out to be damaged."""
+        iterator = iter(rows)
+        while (row := self._ask(next, iterator, None)) is not None:
+            yield row
 
     def _ask(self, function: Any, *arguments: Any, **options: Any) -> Any:
         """Call the library; whatever it raises (it raises many kinds) becomes one line."""
-        log = logging.getLogger("huggingface_hub")
-        level = log.level
-        log.setLevel(logging.CRITICAL)  # each of its attempts to reach the Hub is a line otherwise
+        logs = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
+        levels = [log.level for log in logs]
+        for log in logs:
+            log.setLevel(logging.CRITICAL)  # each attempt to reach the Hub is a line otherwise
         try:
             return function(*arguments, **options)
-        except Exception as error:
+        except Exception as caught:
+            error: BaseException = caught
+            is_folder = Path(self.path).is_dir()
+            while is_folder and error.__cause__ is not None:  # what the file system or Arrow said
+                error = error.__cause__
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            place = "data set" if Path(self.path).is_dir() else "file or directory, nor a Hub data set"
-            raise UserError(f"{self.name}: no such {place} ({reason})") from None
+            what = "cannot be read" if is_folder else "no such file or directory, nor a Hub data set"
+            raise UserError(f"{self.name}: {what} ({reason})") from None
         finally:
-            log.setLevel(level)
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
 
     def _split(self, available: list[str]) -> str:
         for split in self.wanted:

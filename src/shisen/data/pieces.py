@@ -84,7 +84,7 @@ class JapaneseAnalyser:
             import unidic_lite
         except ImportError:
             raise UserError(
-                "words of Japanese (pre_tokenizer words, language ja) need an extra: pip install shisen[ja]"
+                'words of Japanese (pre_tokenizer words, language ja) need an extra: pip install "shisen[ja]"'
             ) from None
         self._tagger = fugashi.Tagger(f'-d "{unidic_lite.DICDIR}"')
         self._lowercase = settings.lowercase

@@ -23,7 +23,7 @@ from shisen.data.detokenization import detokenize, drop_spaces_in_japanese
 from shisen.data.learning import backend_of, learn_model
 from shisen.data.pieces import JapaneseAnalyser, TokenizerSettings
 from shisen.data.vocabulary import BEGIN, END, PADDING, SPACE, SPECIAL_TOKENS, UNKNOWN
-from shisen.errors import UserError
+from shisen.errors import RunError, UserError
 
 FORMAT_VERSION = 1
 _SKIPPED = frozenset((PADDING, BEGIN, END))
@@ -106,11 +106,19 @@ class Tokenizer:
         return tokenizer
 
     def save(self, path: str | Path) -> None:
-        """Write the tokenizer to a JSON file."""
+        """Write the tokenizer to a JSON file.
+
+        Raises:
+            RunError: it could not be written (a full disk); what was there before is untouched.
+        """
         path = Path(path)
         aside = path.with_name(path.name + ".partial")
-        aside.write_text(self._to_json(), encoding="utf-8")
-        os.replace(aside, path)
+        try:
+            aside.write_text(self._to_json(), encoding="utf-8")
+            os.replace(aside, path)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise RunError(f"{path} could not be written: {error.strerror or error}") from error
 
     def _to_json(self) -> str:
         document = {

@@ -14,6 +14,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -48,14 +49,19 @@ class AttentionMapWriter:
     def __enter__(self) -> AttentionMapWriter:
         """Open the files that collect weights and header, beside the file to be."""
         folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        self._data = tempfile.TemporaryFile(dir=folder)
-        self._tensors = tempfile.TemporaryFile("w+", dir=folder, encoding="utf-8")
-        self._maps = tempfile.TemporaryFile("w+", dir=folder, encoding="utf-8")
+        with self._named():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._data = tempfile.TemporaryFile(dir=folder)
+            self._tensors = tempfile.TemporaryFile("w+", dir=folder, encoding="utf-8")
+            self._maps = tempfile.TemporaryFile("w+", dir=folder, encoding="utf-8")
         return self
 
     def add(self, attention_map: AttentionMap) -> None:
-        """Append one map."""
+        """Append one map.
+
+        Raises:
+            RunError: It could not be written (a full disk), or the file would be one that nobody opens.
+        """
         weights = np.ascontiguousarray(attention_map.weights, dtype="<f4")
         end = self._data_bytes + weights.nbytes
         tensor = {"dtype": "F32", "shape": list(weights.shape), "data_offsets": [self._data_bytes, end]}
@@ -68,9 +74,10 @@ class AttentionMapWriter:
                 f"{self.path}: the names of the tokens of more than {self._count} maps do not fit into one "
                 "file; split the input and write several"
             )
-        self._data.write(weights.tobytes())
-        self._tensors.write(tensor_entry)
-        self._maps.write(("," if self._count else "") + described)
+        with self._named():
+            self._data.write(weights.tobytes())
+            self._tensors.write(tensor_entry)
+            self._maps.write(("," if self._count else "") + described)
         self._count += 1
         self._data_bytes = end
 
@@ -80,10 +87,20 @@ class AttentionMapWriter:
         """Put header and weights together and move the file into place, unless the block failed."""
         try:
             if kind is None:
-                self._assemble()
+                with self._named():
+                    self._assemble()
         finally:
             for file in (self._data, self._tensors, self._maps):
-                file.close()
+                with suppress(OSError):  # what it still holds is not wanted any more
+                    file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Report a failed write by the name of the file to be: those that collect have none."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"{self.path} could not be written: {error.strerror or error}") from error
 
     def _assemble(self) -> None:
         for file in (self._data, self._tensors, self._maps):

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from shisen.errors import UserError
+from shisen.errors import RunError, UserError
 
 #: The colours of Okabe and Ito (2008), told apart under every common colour blindness; black is for text.
 CATEGORICAL = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00")
@@ -125,7 +125,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int | None = 
     kind = image_format(path)
     if path.is_dir():
         raise UserError(f"{path}: is a directory; name a file in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: its folder cannot be made ({error.strerror})") from None
     dpi = dpi or STYLE["savefig.dpi"]
     width, height = (int(side * dpi) for side in figure.get_size_inches())
     if kind == "png" and (max(width, height) >= 2**16 or width * height > _MOST_PIXELS):
@@ -137,6 +140,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int | None = 
     try:
         figure.savefig(aside, format=kind, dpi=dpi)
         os.replace(aside, path)
+    except OSError as error:
+        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
         aside.unlink(missing_ok=True)
 
