@@ -14,6 +14,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,7 @@ def _check_is_whole(directory: Path) -> None:
     if (directory / "config.yaml").is_file():
         raise UserError(
             f"{directory} holds a training run that has not finished (no {missing[0]}); go on with: "
-            f"shisen train --out {directory} --resume"
+            f"shisen train --out {shlex.quote(str(directory))} --resume"
         )
     raise UserError(f"{directory} is not a model directory: it has no {', '.join(missing)}")
 

@@ -1,6 +1,7 @@
 """The directory of a run: what lies where, whether it may be used, what a run that goes on finds in it."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class RunDirectory:
     @property
     def resume_command(self) -> str:
         """Return what to type to go on."""
-        return f"shisen train --out {self.path} --resume"
+        return shlex.join(["shisen", "train", "--out", str(self.path), "--resume"])
 
     def begin(self, config: Config) -> None:
         """Claim the directory for a new run.
