@@ -177,7 +177,11 @@ def train_peer(python: Path, folder: Path, text: Path, options: argparse.Namespa
         if time.monotonic() - begin >= options.seconds:
             process.send_signal(signal.SIGINT)  # it saves a checkpoint and ends
             break
-    rest = process.communicate(timeout=120)[0]
+    try:
+        rest = process.communicate(timeout=120)[0]
+    except subprocess.TimeoutExpired:  # it sometimes hangs after its last checkpoint
+        process.kill()
+        rest = process.communicate()[0]
     if len(rates) < 2 or not (folder / "latest.ckpt").exists():
         sys.exit("JoeyNMT did not train:\n" + "".join(lines[-30:]) + rest)
     return statistics.harmonic_mean(rates[1:])
