@@ -41,8 +41,10 @@ def data(tmp_path):
 
 def run(capsys, *arguments):
     """The exit code, standard output and standard error of one command."""
-    with pytest.raises(SystemExit) as left:
-        main(["evaluate", *map(str, arguments)])
+    words = ["evaluate", *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.setattr("sys.argv", ["shisen", *words])  # what the report quotes as the command
+        main(words)
     captured = capsys.readouterr()
     return left.value.code, captured.out, captured.err
 
@@ -86,7 +88,7 @@ def test_json_holds_the_numbers_and_how_they_were_made(capsys, model_directory, 
     assert report["settings"]["decoding"]["max_length"] == 6
     assert report["bleu"]["interval"] == [report["bleu"]["score"]] * 2
     assert len(report["model_fingerprint"]) == len(report["data_fingerprint"]) == 16
-    assert report["command"].startswith("shisen ")
+    assert report["command"].startswith("shisen evaluate ")
     assert report["model"] == str(model_directory)
 
 
