@@ -42,9 +42,10 @@ def data(tmp_path):
 def run(capsys, *arguments):
     """The exit code, standard output and standard error of one command."""
     words = ["evaluate", *map(str, arguments)]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["shisen", *words])  # what the report quotes as the command
-        main(words)
+        with pytest.raises(SystemExit) as left:
+            main(words)
     captured = capsys.readouterr()
     return left.value.code, captured.out, captured.err
 
