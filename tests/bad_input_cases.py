@@ -950,6 +950,13 @@ PLOTTING = [
         code=1,
         file_limit=1024,
     ),
+    Case(
+        "a PDF to a full disk",
+        "plot curves run --out curves.pdf",
+        ("curves.pdf could not be written: File too large",),
+        code=1,
+        file_limit=512,
+    ),
     Case("curves of nothing", "plot curves nowhere --out curves.png", ("nowhere: no such training log",)),
     Case(
         "curves of a directory without a log",
@@ -1032,6 +1039,14 @@ GENERATING = [
         ("papers: holds 'thesis.tex', which no demo wrote; nothing was touched",),
         {"papers/thesis.tex": "…", "papers/demo.json": "{}"},
         begins=True,
+    ),
+    Case(
+        "demo to a full disk",
+        "demo --out new",
+        ("could not be written: File too large",),
+        code=1,
+        begins=True,
+        file_limit=10,
     ),
     Case("demo into a file", "demo --out lines.txt", ("lines.txt: is a file",), begins=True),
     Case(

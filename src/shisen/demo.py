@@ -186,7 +186,10 @@ def settings(folder: Path) -> dict[str, Any]:
 def _configure(folder: Path, overrides: Sequence[str]) -> Config:
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside) / "config.yaml"
-        path.write_text(yaml.safe_dump(settings(folder)), encoding="utf-8")
+        try:
+            path.write_text(yaml.safe_dump(settings(folder)), encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path} could not be written: {error.strerror}") from error
         return load_config(path, overrides)
 
 

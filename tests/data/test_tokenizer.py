@@ -167,7 +167,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_fugashi)
-    with pytest.raises(UserError, match=r"pip install shisen\[ja\]"):
+    with pytest.raises(UserError, match=r'pip install "shisen\[ja\]"'):
         Tokenizer.train(["猫"], TokenizerConfig(kind="word", pre_tokenizer="words"), "ja")
 
 

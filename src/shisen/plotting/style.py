@@ -120,6 +120,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int | None = 
         path: Where to; folders that are missing are made.
         dpi: Pixels per inch of a PNG, and of a long sentence's cells in the others.
             None: 200.
+
+    Raises:
+        UserError: The place or the size is impossible.
+        RunError: The file could not be written (a full disk).
     """
     path = Path(path)
     kind = image_format(path)
@@ -137,8 +141,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int | None = 
             "write an .svg or .pdf"
         )
     aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    picture = io.BytesIO()  # Matplotlib itself fails in many ways where a disk is full
+    figure.savefig(picture, format=kind, dpi=dpi)
     try:
-        figure.savefig(aside, format=kind, dpi=dpi)
+        aside.write_bytes(picture.getvalue())
         os.replace(aside, path)
     except OSError as error:
         raise RunError(f"{path} could not be written: {error.strerror or error}") from error
