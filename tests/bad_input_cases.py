@@ -1046,7 +1046,7 @@ GENERATING = [
         ("could not be written: File too large",),
         code=1,
         begins=True,
-        file_limit=10,
+        file_limit=300,
     ),
     Case("demo into a file", "demo --out lines.txt", ("lines.txt: is a file",), begins=True),
     Case(

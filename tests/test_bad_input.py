@@ -97,6 +97,20 @@ def test_it_is_the_same_for_the_installed_command(name: str, folder: Path) -> No
     assert _snapshot(folder) == before
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+@pytest.mark.parametrize("command", ["translate run lines.txt", "train --print-config"])
+def test_a_full_disk_behind_standard_output_is_one_line(command: str, folder: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "shisen", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "shisen: error: output: No space left on device\n")
+
+
 def test_a_run_that_met_a_full_disk_goes_on_when_there_is_room(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

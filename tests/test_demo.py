@@ -117,7 +117,9 @@ def test_a_file_in_its_place_is_one_line_on_standard_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as leaving:
         main(["demo", "--out", str(out)])
     assert leaving.value.code == 2
-    assert capsys.readouterr().err.endswith(f"shisen: error: {out}: is a file; name a folder with --out\n")
+    assert capsys.readouterr().err.endswith(
+        f"shisen: error: {out}: is a file; name a new folder with --out\n"
+    )
     assert out.read_text() == "mine"
 
 

@@ -57,11 +57,17 @@ def _say(message: str) -> None:
     print("shisen: error: " + " ".join(message.split()), file=sys.stderr)
 
 
+def _discard_output() -> None:
+    """Keep what could not be printed from failing once more when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit code: 0 done, 1 failed at run time, 2 bad input."""
     usage_error = typer.BadParameter.__mro__[1]  # click's UsageError, which typer does not export
     try:
         code = typer.main.get_command(app).main(args=arguments, prog_name="shisen", standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk can be reported
     except UserError as error:
         _say(str(error))
         code = error.exit_code
@@ -74,9 +80,11 @@ def main(arguments: list[str] | None = None) -> None:
         _say("interrupted")
         code = 130
     except BrokenPipeError:  # the reader of our output has gone: `shisen translate … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         code = 1
     except OSError as error:
         _say(f"{error.filename or 'output'}: {error.strerror or error}")
+        if error.filename is None:
+            _discard_output()
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
