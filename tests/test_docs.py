@@ -231,8 +231,11 @@ def test_the_programs_of_a_page_that_need_no_model_run(page: Path, tmp_path: Pat
 
 # ---------------------------------------------------------------- what needs a trained model
 
-SMALL_RUN = "--set training.max_steps=40 --set model.embedding_size=16 --set model.hidden_size=16"
-# Stands for `shisen`: training stops after a few steps of a small model, everything else is as written.
+SMALL_RUN = (
+    "--set training.max_steps=150 --set training.learning_rate=0.01 "
+    "--set model.embedding_size=24 --set model.hidden_size=24"
+)
+# Stands for `shisen`: training is a matter of seconds with a small model, everything else is as written.
 SHISEN = f"""#!/usr/bin/env bash
 if [[ $1 == train && " $* " != *" --resume "* && " $* " != *" --print-config "* ]]; then
   set -- "$@" {SMALL_RUN}
