@@ -75,9 +75,7 @@ class TokenizerConfig(_Section):
         description="words or characters (bpe: pairs to be merged) seen less often than this are left out; "
         "not for unigram",
     )
-    joint: bool = Field(
-        False, description="one vocabulary for both sides; needed to tie the embeddings of source and target"
-    )
+    joint: bool = Field(False, description="one vocabulary for both sides")
     pre_tokenizer: Literal["whitespace", "punctuation", "words"] = Field(
         "whitespace",
         description="for kind word. whitespace: the text is tokenised already, its tokens split by spaces; "
