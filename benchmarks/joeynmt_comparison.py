@@ -13,6 +13,7 @@ What is measured:
   interval of each run is warm-up and left out; the rate of a run is its tokens by its time (the harmonic mean
   over intervals of equally many sentences).
 * Decoding: sentences a second of beam search over the test set; loading model and data is left out for both.
+* Quality: BLEU on the test set, on the given tokens, after equally long training (--decoding-minutes).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -43,6 +45,8 @@ LOGGED_SENTENCES = 1000  # of one interval of the logs, on both sides
 SIZE = 256
 DROPOUT = 0.2
 MAXIMUM_OUTPUT_LENGTH = 50
+LENGTH_PENALTY = 1.0
+LEARNING_RATE = 1e-3
 WARM_UP_SECONDS = 5  # of shisen, besides the seconds that are measured
 
 
@@ -53,6 +57,15 @@ class Rates:
     training: list[float] = field(default_factory=list)  # target tokens a second
     decoding: list[float] = field(default_factory=list)  # sentences a second
     output_length: float = 0.0  # tokens a sentence, of the last decoding
+    bleu: float = 0.0  # of the last decoding
+
+
+class Decoded(NamedTuple):
+    """One decoding of the test set."""
+
+    rate: float  # sentences a second
+    output_length: float  # tokens a sentence
+    bleu: float
 
 
 # ---- the peer
@@ -128,7 +141,7 @@ def peer_configuration(folder: Path, text: Path, options: argparse.Namespace) ->
         },
         "training": {
             "optimizer": "adam",
-            "learning_rate": 1e-3,
+            "learning_rate": LEARNING_RATE,
             "learning_rate_min": 1e-8,
             "scheduling": "exponential",
             "decrease_factor": 1.0,  # a constant rate
@@ -145,7 +158,7 @@ def peer_configuration(folder: Path, text: Path, options: argparse.Namespace) ->
         "testing": {
             "load_model": str(folder / "latest.ckpt"),
             "beam_size": options.beam_size,
-            "beam_alpha": 1.0,
+            "beam_alpha": LENGTH_PENALTY,
             "batch_size": options.decoding_batch_size,
             "batch_type": "sentence",
             "max_output_length": MAXIMUM_OUTPUT_LENGTH,
@@ -187,10 +200,8 @@ def train_peer(python: Path, folder: Path, text: Path, options: argparse.Namespa
     return statistics.harmonic_mean(rates[1:])
 
 
-def decode_with_peer(
-    python: Path, folder: Path, text: Path, options: argparse.Namespace
-) -> tuple[float, float]:
-    """Translate the test set with JoeyNMT; sentences a second, and tokens a translation."""
+def decode_with_peer(python: Path, folder: Path, text: Path, options: argparse.Namespace) -> Decoded:
+    """Translate the test set with JoeyNMT."""
     configuration = peer_configuration(folder, text, options)
     del configuration["data"]["dev"]
     path, output = folder.with_suffix(".test.yaml"), folder / "translations"
@@ -202,7 +213,17 @@ def decode_with_peer(
     if done.returncode or not found:
         sys.exit("JoeyNMT did not decode:\n" + log[-3000:])
     translations = output.with_name(output.name + ".test").read_text(encoding="utf-8").splitlines()
-    return len(translations) / float(found[1]), statistics.mean(len(line.split()) for line in translations)
+    return score(translations, len(translations) / float(found[1]), text)
+
+
+def score(translations: Sequence[str], rate: float, text: Path) -> Decoded:
+    """The measures of tokenised translations; both sides' words are split at spaces alone."""
+    from sacrebleu.metrics import BLEU
+
+    references = (text / "test.target").read_text(encoding="utf-8").splitlines()
+    bleu = BLEU(tokenize="none", force=True).corpus_score(list(translations), [references])
+    length = statistics.mean(len(line.split()) for line in translations)
+    return Decoded(rate, length, bleu.score)
 
 
 def _environment(options: argparse.Namespace) -> dict[str, str]:
@@ -222,6 +243,8 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
         "training.batch_size": options.batch_size,
         "model.dropout": DROPOUT,
         "training.batch_by": "sentences",
+        "training.learning_rate": LEARNING_RATE,
+        "training.schedule": "constant",
         "training.log_interval": max(1, LOGGED_SENTENCES // options.batch_size),
         "training.max_minutes": (options.seconds + WARM_UP_SECONDS) / 60,
         "training.validation_interval": 1_000_000,
@@ -247,7 +270,7 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
     return statistics.harmonic_mean(rates[1:])
 
 
-def decode_with_shisen(folder: Path, text: Path, options: argparse.Namespace) -> tuple[float, float]:
+def decode_with_shisen(folder: Path, text: Path, options: argparse.Namespace) -> Decoded:
     """Translate the test set with shisen, in a process of its own; returns as `decode_with_peer` does."""
     command = [sys.executable, __file__, "--decode", str(folder), "--data", str(text)]
     for name in ("threads", "beam_size", "decoding_batch_size"):
@@ -255,8 +278,8 @@ def decode_with_shisen(folder: Path, text: Path, options: argparse.Namespace) ->
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(options))
     if done.returncode:
         sys.exit("shisen did not decode:\n" + (done.stdout + done.stderr)[-3000:])
-    rate, length = json.loads(done.stdout.splitlines()[-1])
-    return rate, length
+    rate, translations = json.loads(done.stdout.splitlines()[-1])
+    return score(translations, rate, text)
 
 
 def decode_here(options: argparse.Namespace) -> None:
@@ -274,10 +297,10 @@ def decode_here(options: argparse.Namespace) -> None:
         beam_size=options.beam_size,
         batch_size=options.decoding_batch_size,
         max_length=MAXIMUM_OUTPUT_LENGTH,
+        length_penalty=LENGTH_PENALTY,
     )
     seconds = time.perf_counter() - begin
-    lengths = [sum(token != "</s>" for token in translation.tokens) for translation in translations]
-    print(json.dumps([len(sentences) / seconds, statistics.mean(lengths)]))
+    print(json.dumps([len(sentences) / seconds, [translation.text for translation in translations]]))
 
 
 # ---- the machine, and the table
@@ -346,6 +369,11 @@ def table(shisen: Rates, peer: Rates, seconds: float, options: argparse.Namespac
                 f"| {name} | {statistics.median(ours):,.0f} | {statistics.median(theirs):,.0f} "
                 f"| {statistics.median(ratios):.2f} | {each} |"
             )
+    if shisen.decoding and options.decoding_minutes:
+        lines.append(
+            f"| test BLEU after {options.decoding_minutes:g} minutes of training "
+            f"| {shisen.bleu:.2f} | {peer.bleu:.2f} | | |"
+        )
     if shisen.decoding:
         lines += [
             "",
@@ -384,9 +412,10 @@ def compare(options: argparse.Namespace) -> None:
     for number in range(1, options.rounds + 1):
         for name, rates, decode in decodings:
             contention = Contention()
-            rate, rates.output_length = decode()
-            rates.decoding.append(rate)
-            _say(f"round {number}: {name} decodes", rate, "sentences/s", contention)
+            decoded = decode()
+            rates.decoding.append(decoded.rate)
+            rates.output_length, rates.bleu = decoded.output_length, decoded.bleu
+            _say(f"round {number}: {name} decodes", decoded.rate, "sentences/s", contention)
     result = table(shisen, peer, seconds, options)
     print(result, end="")
     if options.out:

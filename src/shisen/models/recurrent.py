@@ -87,10 +87,16 @@ class RecurrentTranslator(nn.Module):
             self.output.weight = self.decoder.embedding.weight
 
     def _initialise(self) -> None:
-        """Embeddings near 0, std 1/sqrt(size); recurrent weights orthogonal by gate; other weights Xavier."""
+        """Recurrent weights orthogonal by gate, other weights Xavier, embeddings with a deviation of 1/2.
+
+        Xavier weights keep that deviation at the gates, so that the first states already tell words apart.
+        With embeddings nearer to 0 they hardly do, and attention, which has only the states to compare,
+        learns nothing for an epoch. A matrix that is also the output layer starts as small as such a layer.
+        """
         for module in self.modules():
             if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+                is_tied = self.config.tie_embeddings and module is self.decoder.embedding
+                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5 if is_tied else 0.5)
                 if module.padding_idx is not None:
                     nn.init.zeros_(module.weight[module.padding_idx])
             elif isinstance(module, nn.Linear):
