@@ -47,7 +47,10 @@ format: $(VENV)/.installed-dev  ## Let ruff rewrite the files
 bench: $(VENV)/.installed-dev  ## Run the benchmarks on the corpus in DATA=folder (long; see docs/benchmarks.md)
 	@test -d "$(DATA)" || { echo "make: say where the corpus is: make bench DATA=folder (benchmarks/README.md)" >&2; exit 2; }
 	$(BIN)/python benchmarks/joeynmt_comparison.py --data "$(DATA)"
+	$(BIN)/python benchmarks/reduced_precision.py --data "$(DATA)"
+	$(BIN)/python benchmarks/additive_attention_memory.py
 	$(BIN)/python benchmarks/data_memory.py
+	$(BIN)/python benchmarks/start_up.py
 
 docs: $(VENV)/.installed-dev  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -176,7 +176,12 @@ def train_peer(python: Path, folder: Path, text: Path, options: argparse.Namespa
     command = [str(python), "-m", "joeynmt", "train", str(path), "--skip-test"]
     rates: list[float] = []
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment(options)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=_environment(options),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     assert process.stdout is not None
     lines, begin = [], None
@@ -192,7 +197,7 @@ def train_peer(python: Path, folder: Path, text: Path, options: argparse.Namespa
             break
     try:
         rest = process.communicate(timeout=120)[0]
-    except subprocess.TimeoutExpired:  # it sometimes hangs after its last checkpoint
+    except subprocess.TimeoutExpired:
         process.kill()
         rest = process.communicate()[0]
     if len(rates) < 2 or not (folder / "latest.ckpt").exists():

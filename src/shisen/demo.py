@@ -25,6 +25,7 @@ from shisen.data.embedded.grammar import embedded_grammar
 from shisen.data.embedded.parser import parse
 from shisen.errors import RunError, UserError
 from shisen.evaluation.system import Evaluation, evaluate_system
+from shisen.files import write_atomically
 from shisen.pipelines import Translation, Translator
 from shisen.plotting import plot_heatmap, save_figure
 from shisen.training.config import Config
@@ -88,7 +89,7 @@ def run_demo(
     claim(folder)
     say(f"1. Generating {request.pairs:,} English-Japanese sentence pairs with the embedded grammar")
     splits = write_corpus(request, folder / "corpus")
-    _write(folder / "config.yaml", dump_config(config))
+    write_atomically(folder / "config.yaml", dump_config(config))
 
     say(f"2. Training a recurrent model with Bahdanau attention on {len(splits['train']):,} of them")
     started = time.perf_counter()
@@ -143,7 +144,7 @@ def claim(folder: Path) -> None:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         mark = {"written_by": "shisen demo", "shisen_version": __version__}
-        _write(folder / MARK, json.dumps(mark, indent=2) + "\n")
+        write_atomically(folder / MARK, json.dumps(mark, indent=2) + "\n")
     except OSError as error:
         raise RunError(f"{folder}: cannot write here: {error.strerror}") from error
 
@@ -237,7 +238,7 @@ def _write_translations(
         sentences = (pair.source, detokenize(hypothesis.split()), detokenize(pair.target.split()))
         lines.append("\t".join(sentences) + "\n")
         right += hypothesis == pair.target
-    _write(path, "".join(lines))
+    write_atomically(path, "".join(lines))
     return right / len(test)
 
 
@@ -251,10 +252,4 @@ def _write_scores(path: Path, report: DemoReport, evaluation: Evaluation, reques
         "processor_cores": os.cpu_count(),
         "evaluation": evaluation.as_dict(),
     }
-    _write(path, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f"{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    write_atomically(path, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")

@@ -13,7 +13,6 @@
 
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from typing import Any
 from torch import nn
 
 from shisen import __version__
-from shisen.errors import RunError, UserError
+from shisen.errors import UserError
+from shisen.files import write_atomically
 
 CONFIG = "config.json"
 PARAMETERS = "model.safetensors"
@@ -134,43 +134,6 @@ def fingerprint(directory: Path) -> str:
     for name in _FINGERPRINTED:
         digest.update(hashlib.sha256((directory / name).read_bytes()).digest())
     return digest.hexdigest()[:16]
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file aside and put it in place, so that it is whole or as it was, whatever happens.
-
-    A device (``/dev/null``) or a named pipe is written to, not replaced.
-
-    Raises:
-        RunError: The file could not be written; what was there before is untouched.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
-        return _write_into(path, data)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise RunError(f"{path} could not be written: {error.strerror or error}") from error
-        return
-    aside = path.with_name(f"{path.name}.partial")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
-
-
-def _write_into(path: Path, data: bytes) -> None:
-    try:
-        with path.open("wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

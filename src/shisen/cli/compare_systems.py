@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from shisen.cli.evaluate import (
-    check_can_write,
-    command,
-    decoding_options,
-    describe,
-    progress,
-    read_test_set,
-    say_tokenization,
-    to_json,
-    write,
-)
+from shisen.cli import common
 from shisen.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,23 +23,19 @@ def compare_systems(
     data: str | None = typer.Option(
         None, help="The test set, as `shisen evaluate` takes it; not needed where all systems are files."
     ),
-    reference: Path | None = typer.Option(None, help="A file of reference translations, line by line."),
-    split: str | None = typer.Option(None, help="Which split of a directory or Hub data set."),
-    source_column: str | None = typer.Option(None, help="Where --data holds both sides: that of the source."),
-    target_column: str | None = typer.Option(None, help="The same for the target."),
+    reference: common.Reference = None,
+    split: common.Split = None,
+    source_column: common.SourceColumn = None,
+    target_column: common.TargetColumn = None,
     test: str = typer.Option("bootstrap", help="bootstrap (Koehn 2004) or randomisation (Riezler 2005)."),
     draws: int | None = typer.Option(None, min=1, help="Draws of the test; default: 1,000 or 10,000."),
-    beam_size: int | None = typer.Option(
-        None, min=1, help="Hypotheses kept by beam search; 1 is greedy; default: the model's."
-    ),
-    batch_size: int = typer.Option(100, min=1, help="Sentences decoded together."),
-    tokenize: str | None = typer.Option(
-        None, help="BLEU's tokenisation: none, 13a, intl, char, ja-mecab, zh …; default: chosen, and said."
-    ),
-    lowercase: bool = typer.Option(False, "--lowercase", help="BLEU and chrF ignore case."),
+    beam_size: common.BeamSize = None,
+    batch_size: common.BatchSize = 100,
+    tokenize: common.Tokenize = None,
+    lowercase: common.Lowercase = False,
     seed: int = typer.Option(12345, min=0, help="Of the draws."),
     out: Path | None = typer.Option(None, help="Write the comparison to this JSON file."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON instead of the table."),
+    as_json: common.AsJson = False,
 ) -> None:
     """Paired significance tests of systems against the first, for BLEU, chrF and TER.
 
@@ -58,12 +44,12 @@ def compare_systems(
     from shisen.evaluation.significance import DRAWS, check_test, compare
     from shisen.evaluation.system import data_fingerprint, versions
 
-    check_can_write(out)
+    common.check_can_write(out)
     check_test(test)
     if len(systems) < 2:
         raise UserError("a comparison needs two systems or more, the baseline first")
     if data is not None:
-        pairs = read_test_set(data, reference, split, source_column, target_column)
+        pairs = common.read_test_set(data, reference, split, source_column, target_column)
     else:
         pairs = [("", line) for line in _references(systems, reference)]
     if not pairs:
@@ -75,7 +61,7 @@ def compare_systems(
         for system, translator in zip(systems, translators, strict=True)
     ]
     models = [translator for translator in translators if translator]
-    tokenize = tokenize or say_tokenization(models, pairs)
+    tokenize = tokenize or common.say_tokenization(models, pairs)
     hypotheses = _translate_rest(given, translators, [source for source, _ in pairs], batch_size, beam_size)
     comparisons = compare(
         list(zip(systems, hypotheses, strict=True)),
@@ -89,7 +75,7 @@ def compare_systems(
     report = {
         "systems": [comparison.as_dict() for comparison in comparisons],
         "model_fingerprints": [translator and translator.fingerprint for translator in translators],
-        "data": describe(data, reference) if data else str(reference),
+        "data": common.describe(data, reference) if data else str(reference),
         "data_fingerprint": data_fingerprint(pairs),
         "settings": {
             "test": test,
@@ -100,11 +86,11 @@ def compare_systems(
             "seed": seed,
         },
         "versions": versions(),
-        "command": command(),
+        "command": common.command(),
     }
     if out is not None:
-        write(out, to_json(report))
-    print(to_json(report) if as_json else _table(comparisons), end="")
+        common.write(out, common.to_json(report))
+    print(common.to_json(report) if as_json else _table(comparisons), end="")
 
 
 def _references(systems: list[str], reference: Path | None) -> list[str]:
@@ -159,8 +145,8 @@ def _translate_rest(
     """The translations of every system: those of a file as they are, those of a model made now."""
     from shisen.evaluation.system import translate_all
 
-    decoding = decoding_options(beam_size)
-    with progress(len(sources) * given.count(None), "translating") as advance:
+    decoding = common.decoding_options(beam_size)
+    with common.progress(len(sources) * given.count(None), "translating") as advance:
         return [
             translate_all(translator, sources, batch_size, decoding, advance) if lines is None else lines
             for lines, translator in zip(given, translators, strict=True)

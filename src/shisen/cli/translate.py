@@ -1,6 +1,5 @@
 """``shisen translate``: lines of text in, lines of translation out, with their attention if wanted."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
-from shisen.errors import RunError, UserError
+from shisen.cli import common
+from shisen.errors import UserError
 
 if TYPE_CHECKING:
     from shisen.inspection.map_file import AttentionMapWriter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def translate(
-    model: Path = typer.Argument(..., metavar="MODEL_DIR", help="The directory that `shisen train` wrote."),
+    model: common.ModelDirectory,
     file: str = typer.Argument(
         "-", metavar="[FILE|-]", help="Sentences, one a line (.gz too); - or nothing: standard input."
     ),
@@ -36,12 +36,8 @@ def translate(
     n_best: int = typer.Option(
         1, min=1, help="Translations per line, the best first, with tabs between them (in JSON a list)."
     ),
-    beam_size: int | None = typer.Option(
-        None, min=1, help="Hypotheses kept by beam search; 1 is greedy. Default: the model's setting, 5."
-    ),
-    length_penalty: float | None = typer.Option(
-        None, min=0.0, help="More favours longer translations. Default: the model's setting, 1.0."
-    ),
+    beam_size: common.BeamSize = None,
+    length_penalty: common.LengthPenalty = None,
     max_length: int | None = typer.Option(
         None, min=1, help="Most tokens of a translation. Default: twice the source's and 10."
     ),
@@ -64,7 +60,7 @@ def translate(
         None, help="Of --sample: draw from the likeliest tokens that make up p. Default: 1.0, all."
     ),
     seed: int | None = typer.Option(None, min=0, help="Of --sample: other seeds, other draws. Default: 0."),
-    batch_size: int = typer.Option(100, min=1, help="Sentences decoded together."),
+    batch_size: common.BatchSize = 100,
     max_source_length: int = typer.Option(
         1024, min=1, help="A line with more tokens is an error; the translations before it are kept."
     ),
@@ -76,8 +72,6 @@ def translate(
     line. At a bad line (not UTF-8, a NUL byte, too long) the translations of the lines before it have been
     printed; --output and --attention write nothing then.
     """
-    from shisen.cli.evaluate import check_can_write
-
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     drawing_given = {name: value for name, value in drawing.items() if value is not None}
     if drawing_given and not sample:
@@ -85,8 +79,8 @@ def translate(
         raise UserError(f"--{option} shapes --sample, which was not given")
     if sample and beam_size is not None:
         raise UserError("--beam-size is for beam search; --sample draws instead")
-    check_can_write(output)
-    check_can_write(attention)
+    common.check_can_write(output)
+    common.check_can_write(attention)
     _check_can_read(file)
 
     from shisen.data.arriving_lines import arriving_lines
@@ -160,18 +154,10 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
     if output is None:
         yield sys.stdout.buffer
         return
-    is_device = output.exists() and not output.is_file()  # /dev/null, a named pipe: not to be replaced
-    aside = output if is_device else output.with_name(f"{output.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            yield file
-        if not is_device:
-            os.replace(aside, output)
-    except OSError as error:
-        raise RunError(f"{output} could not be written: {error.strerror or error}") from error
-    finally:
-        if not is_device:
-            aside.unlink(missing_ok=True)
+    from shisen.files import written_aside
+
+    with written_aside(output) as file:
+        yield file
 
 
 @contextmanager

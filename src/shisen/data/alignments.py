@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shisen.errors import UserError
+from shisen.files import written_aside
 
 Link = tuple[int, int]
 
@@ -95,8 +96,10 @@ def read_alignments(path: str | os.PathLike[str], one_based: bool = False) -> li
 
 
 def write_alignments(path: str | os.PathLike[str], alignments: Iterable[Alignment]) -> None:
-    """Write a Pharaoh file, counted from 0, one alignment a line."""
-    aside = Path(f"{os.fspath(path)}.partial")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{alignment}\n" for alignment in alignments)
-    os.replace(aside, path)
+    """Write a Pharaoh file, counted from 0, one alignment a line.
+
+    Raises:
+        RunError: it could not be written (a full disk); what was there before is untouched.
+    """
+    with written_aside(path) as file:
+        file.writelines(f"{alignment}\n".encode() for alignment in alignments)

@@ -11,7 +11,6 @@ characters.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from shisen.data.detokenization import detokenize, drop_spaces_in_japanese
 from shisen.data.learning import backend_of, learn_model
 from shisen.data.pieces import JapaneseAnalyser, TokenizerSettings
 from shisen.data.vocabulary import BEGIN, END, PADDING, SPACE, SPECIAL_TOKENS, UNKNOWN
-from shisen.errors import RunError, UserError
+from shisen.errors import UserError
+from shisen.files import write_atomically
 
 FORMAT_VERSION = 1
 _SKIPPED = frozenset((PADDING, BEGIN, END))
@@ -111,14 +111,7 @@ class Tokenizer:
         Raises:
             RunError: it could not be written (a full disk); what was there before is untouched.
         """
-        path = Path(path)
-        aside = path.with_name(path.name + ".partial")
-        try:
-            aside.write_text(self._to_json(), encoding="utf-8")
-            os.replace(aside, path)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise RunError(f"{path} could not be written: {error.strerror or error}") from error
+        write_atomically(path, self._to_json())
 
     def _to_json(self) -> str:
         document = {

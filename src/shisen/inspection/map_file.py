@@ -22,6 +22,7 @@ from typing import Any, overload
 import numpy as np
 
 from shisen.errors import RunError, UserError
+from shisen.files import written_aside
 from shisen.inspection.attention_map import AttentionMap
 
 HEADER_KEY = "shisen_attention"
@@ -111,14 +112,9 @@ class AttentionMapWriter:
         )
         encoded = header.encode()
         encoded += b" " * (-len(encoded) % 8)  # the format aligns the weights to 8 bytes
-        aside = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
-        try:
-            with aside.open("wb") as out:
-                out.write(struct.pack("<Q", len(encoded)) + encoded)
-                shutil.copyfileobj(self._data, out, 1 << 20)
-            os.replace(aside, self.path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_aside(self.path) as out:
+            out.write(struct.pack("<Q", len(encoded)) + encoded)
+            shutil.copyfileobj(self._data, out, 1 << 20)
 
 
 class SavedMaps:

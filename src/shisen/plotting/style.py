@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from shisen.errors import RunError, UserError
+from shisen.errors import UserError
+from shisen.files import write_atomically
 
 #: The colours of Okabe and Ito (2008), told apart under every common colour blindness; black is for text.
 CATEGORICAL = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00")
@@ -140,16 +141,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int | None = 
             f"{path}: a picture of {width:,} x {height:,} pixels is too large: lower the resolution, or "
             "write an .svg or .pdf"
         )
-    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     picture = io.BytesIO()  # Matplotlib itself fails in many ways where a disk is full
     figure.savefig(picture, format=kind, dpi=dpi)
-    try:
-        aside.write_bytes(picture.getvalue())
-        os.replace(aside, path)
-    except OSError as error:
-        raise RunError(f"{path} could not be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    write_atomically(path, picture.getvalue())
 
 
 def _sequential(steps: int = 256) -> ListedColormap:

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from shisen.errors import UserError
-from shisen.model_directory import write_atomically
+from shisen.files import write_atomically
 
 HEADER = "shisen_checkpoint"
 """The name under which a checkpoint's JSON document is in the header."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shisen.errors import RunError
-from shisen.model_directory import write_atomically
+from shisen.files import write_atomically
 
 
 class TrainingLog:

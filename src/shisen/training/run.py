@@ -17,6 +17,7 @@ from shisen import __version__, model_directory
 from shisen.data.batches import BucketedBatches
 from shisen.data.corpus import TokenizedCorpus
 from shisen.errors import RunError, UserError
+from shisen.files import write_atomically
 from shisen.models import build_model
 from shisen.training import machine
 from shisen.training.checkpoints import SafetensorsCheckpointIO
@@ -307,7 +308,7 @@ class _Run:
             vocabulary_sizes=(len(data.source_tokenizer), len(data.target_tokenizer)),
             fingerprint=model_directory.fingerprint(path),
         )
-        model_directory.write_atomically(self.directory.card, model_card(self.config, self.state, facts))
+        write_atomically(self.directory.card, model_card(self.config, self.state, facts))
 
 
 def _parameters(model: nn.Module) -> int:

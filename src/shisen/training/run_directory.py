@@ -8,7 +8,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from shisen.errors import RunError, UserError
-from shisen.model_directory import PARAMETERS, write_atomically
+from shisen.files import write_atomically
+from shisen.model_directory import PARAMETERS
 from shisen.training.config import Config
 from shisen.training.config_file import changed_keys, dump_config, load_config
 from shisen.training.state import RunState
