@@ -42,7 +42,7 @@ def demo(
         f"  {out}/model/             the model, its card and its log; {out}/config.yaml: how it was trained\n"
         f"  {out}/corpus/            the text and its gold word alignments\n"
         "\nWhat to try next\n"
-        f'  echo "The dog ran to the park" | shisen translate {out}/model\n'
+        f'  echo "The dog ran in the park" | shisen translate {out}/model\n'
         f'  shisen plot attention {out}/model "She bought a red car yesterday" --out attention.svg\n'
         f"  shisen plot curves {out}/model --out curves.png\n"
         f"  shisen demo --out {out}-none --set model.attention=none      the same without attention\n"
