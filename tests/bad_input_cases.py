@@ -388,6 +388,24 @@ CONFIGURATIONS = [
         {"bad.yaml": b"data: caf\xe9\n"},
     ),
     Case(
+        "a configuration with a date for a key",
+        "train bad.yaml --out new",
+        ("bad.yaml: a key is not text, or a value holds itself",),
+        {"bad.yaml": "training: {2024-01-01: x}\n"},
+    ),
+    Case(
+        "a configuration that holds itself",
+        "train bad.yaml --out new",
+        ("bad.yaml: a value holds itself",),
+        {"bad.yaml": "model: &model {attention: *model}\n"},
+    ),
+    Case(
+        "a configuration nested too deeply",
+        "train bad.yaml --out new",
+        ("bad.yaml: nested too deeply",),
+        {"bad.yaml": "[" * 5000 + "\n"},
+    ),
+    Case(
         "a configuration with a NUL byte",
         "train bad.yaml --out new",
         ("bad.yaml: not valid YAML",),
@@ -745,6 +763,12 @@ TRANSLATING = [
         code=1,
         prints=True,
         file_limit=512,
+    ),
+    Case(
+        "more than memory holds",
+        "translate run lines.txt --sample --max-length 10000000000000",
+        ("out of memory", "--max-length"),
+        code=1,
     ),
     Case(
         "output to a directory",

@@ -1,5 +1,7 @@
 """``shisen corpus generate``, as typed."""
 
+from pathlib import Path
+
 import pytest
 
 from shisen.cli.main import main
@@ -19,6 +21,14 @@ def test_it_writes_the_files_and_says_which(tmp_path, capsys):
     names = {f"{split}.{kind}" for split in splits for kind in ("en", "ja", "align")}
     assert {path.name for path in out.iterdir()} == names | {"corpus.json", "README.md"}
     assert f"{out}/train.{{en,ja,align}}: 28 pairs" in capsys.readouterr().out
+
+
+def test_the_empty_folder_that_one_is_in_is_filled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _run("--pairs", "30", "--max-words", "9", "--out", ".") == 0
+    names = {path.name for path in Path.cwd().iterdir()}
+    assert len(names) == 11
+    assert {"train.en", "test.align", "corpus.json"} <= names
 
 
 def test_a_second_run_does_not_overwrite_the_first(tmp_path, capsys):

@@ -101,6 +101,15 @@ def test_several_models_are_compared_under_names_that_tell_them_apart(tmp_path, 
     assert list(drawn[0][0]) == ["a/model", "b/model", "b/model (2)"]
 
 
+def test_a_model_and_a_file_of_its_name_are_two_panels(tmp_path, drawn):
+    (tmp_path / "a").mkdir()
+    file = saved(tmp_path / "a/demo.attn.safetensors")
+    assert run("plot", "attention", file, tmp_path / "b/demo", SENTENCE, "--out", tmp_path / "a.png") == 0
+    assert list(drawn[0][0]) == ["a/demo", "b/demo"]
+    assert run("plot", "attention", file, tmp_path / "a/demo", SENTENCE, "--out", tmp_path / "a.png") == 0
+    assert list(drawn[1][0]) == ["demo", "demo (2)"]
+
+
 def test_layers_heads_words_and_special_tokens_are_chosen(tmp_path, drawn):
     options = ["--layer", "1", "--head", "0", "--no-special-tokens", "--words"]
     sentence = "▁I ▁lo ve"

@@ -15,7 +15,7 @@ from shisen.cli import (
     train,
     translate,
 )
-from shisen.errors import UserError
+from shisen.errors import UserError, is_out_of_memory
 
 app = typer.Typer(
     name="shisen",
@@ -86,5 +86,10 @@ def main(arguments: list[str] | None = None) -> None:
         _say(f"{error.filename or 'output'}: {error.strerror or error}")
         if error.filename is None:
             _discard_output()
+        code = 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _say("out of memory; a smaller --batch-size, --beam-size or --max-length needs less")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

@@ -148,7 +148,8 @@ def _attention_of(run: Path, sentence: str, translation: str | None, number: int
 
 def _names_of(runs: list[Path]) -> list[str]:
     """The shortest endings of the paths that tell them apart; a path named twice is counted."""
-    parts = [Path(run).absolute().parts for run in runs]
+    plain = [str(run.absolute()).removesuffix(".safetensors").removesuffix(".attn") for run in runs]
+    parts = [Path(path).parts for path in plain]
     names: list[str] = []
     for i, own in enumerate(parts):
         others = [other for other in parts if other != own]
@@ -156,7 +157,6 @@ def _names_of(runs: list[Path]) -> list[str]:
             (n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own)
         )
         name = str(Path(*own[-length:]))
-        name = name.removesuffix(".safetensors").removesuffix(".attn")
         repeats = parts[:i].count(own)
         names.append(f"{name} ({repeats + 1})" if repeats else name)
     return names

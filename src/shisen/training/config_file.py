@@ -51,7 +51,11 @@ def check_config(values: Mapping[str, Any], places: Mapping[Path_, str], origin:
     """
     try:
         # As JSON, since strict validation then takes what YAML can express and nothing else.
-        return Config.model_validate_json(json.dumps(values, default=str), strict=True)
+        text = json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{origin}: a key is not text, or a value holds itself") from error
+    try:
+        return Config.model_validate_json(text, strict=True)
     except ValidationError as error:
         problems = error.errors(include_url=False)
         raise UserError(_describe(problems[0], places, origin) + _count_of_others(problems)) from error
@@ -122,11 +126,16 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deeply") from error
     if values is None:
         return {}, {}
     if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}: expected the sections data, model and training, and found {_kind(values)}")
-    return values, dict(_key_lines(node, path))
+    try:
+        return values, dict(_key_lines(node, path))
+    except RecursionError as error:
+        raise UserError(f"{path}: a value holds itself") from error
 
 
 def _key_lines(node: yaml.MappingNode, path: Path, above: Path_ = ()) -> Iterator[tuple[Path_, int]]:
@@ -150,7 +159,7 @@ def _parse_override(override: str) -> tuple[Path_, Any]:
         raise UserError(f"--set {override}: expected section.key=value, as in model.attention=none")
     try:
         value = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"--set {override}: the value is not valid YAML") from error
     return tuple(name.strip().split(".")), value
 

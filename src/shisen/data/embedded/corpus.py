@@ -193,7 +193,10 @@ def write_corpus(
     check_free(folder)
     grammar = embedded_grammar()
     splits = generate_pairs(request, grammar, report)
-    aside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    # An empty folder that exists stays the folder that it is: somebody may be in it.
+    is_there = folder.is_dir()
+    name = f".corpus.partial-{os.getpid()}"
+    aside = folder / name if is_there else folder.absolute().with_name(name)
     try:
         aside.mkdir(parents=True)
         for split, pairs in splits.items():
@@ -231,7 +234,11 @@ def write_corpus(
             ),
             encoding="utf-8",
         )
-        os.replace(aside, folder)
+        if is_there:
+            for file in sorted(aside.iterdir()):
+                os.replace(file, folder / file.name)
+        else:
+            os.replace(aside, folder)
     except OSError as error:
         raise RunError(f"{folder}: cannot write the corpus: {error.strerror or error}") from error
     finally:
