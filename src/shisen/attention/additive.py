@@ -66,41 +66,43 @@ def additive_scores_gradients(
         ∂q, ∂k and ∂v_a.
     """
     query_gradients = torch.empty_like(projected_query)
-    key_gradients: Tensor | None = None
+    key_gradients = torch.zeros_like(projected_keys)
     v_a_gradient = torch.zeros_like(v_a)
     with autocast_off(v_a.device):
-        for chunk in _chunks(projected_query, projected_keys):
+        for chunk, t in _tanh_in_chunks(projected_query, projected_keys):
             g = score_gradients[:, chunk]  # [batch, chunk, keys]
-            # [batch, chunk, keys, attention_size]
-            t = _tanh_of_sums(projected_query[:, chunk], projected_keys)
-            v_a_gradient += g.reshape(-1) @ t.reshape(-1, v_a.shape[0])
+            v_a_gradient += g.reshape(-1) @ t.view(-1, v_a.shape[0])
             d = torch.ops.aten.tanh_backward.grad_input(g.unsqueeze(-1), t, grad_input=t)  # in place of t
             torch.sum(d, dim=2, out=query_gradients[:, chunk])
-            summed = d.squeeze(1) if d.shape[1] == 1 else d.sum(dim=1)  # [batch, keys, attention_size]
-            key_gradients = summed if key_gradients is None else key_gradients.add_(summed)
-    assert key_gradients is not None  # there is a first chunk, if of no queries
+            key_gradients += d.squeeze(1) if d.shape[1] == 1 else d.sum(dim=1)
     return query_gradients.mul_(v_a), key_gradients.mul_(v_a), v_a_gradient
 
 
 def _scores_in_chunks(projected_query: Tensor, projected_keys: Tensor, v_a: Tensor) -> Tensor:
+    batch, queries, _ = projected_query.shape
+    scores = projected_query.new_empty(batch, queries, projected_keys.shape[1])
     with autocast_off(v_a.device):
-        scores = [
-            torch.matmul(_tanh_of_sums(projected_query[:, chunk], projected_keys), v_a)
-            for chunk in _chunks(projected_query, projected_keys)
-        ]
-    return scores[0] if len(scores) == 1 else torch.cat(scores, dim=1)
+        for chunk, t in _tanh_in_chunks(projected_query, projected_keys):
+            scores[:, chunk] = torch.matmul(t, v_a)
+    return scores
 
 
-def _tanh_of_sums(projected_query: Tensor, projected_keys: Tensor) -> Tensor:
-    return (projected_query.unsqueeze(2) + projected_keys.unsqueeze(1)).tanh_()
+def _tanh_in_chunks(projected_query: Tensor, projected_keys: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of the queries, and tanh(q_i + k_j) for each, [batch, chunk, keys, attention_size].
 
-
-def _chunks(projected_query: Tensor, projected_keys: Tensor) -> Iterator[slice]:
-    """Slices of the queries; one query at least, whose tanh(…) is as large as the projected keys."""
-    queries = projected_query.shape[1]
-    size = max(1, CHUNK_ELEMENTS // max(1, projected_keys.numel()))
-    for start in range(0, max(1, queries), size):
-        yield slice(start, start + size)
+    All are made in one place: what is made anew for each may not fit where the one before it was, and then
+    the process grows as if all were kept. A slice has one query at least, whose tanh(…) is as large as the
+    projected keys.
+    """
+    batch, queries, size = projected_query.shape
+    keys = projected_keys.shape[1]
+    most = min(queries, max(1, CHUNK_ELEMENTS // max(1, projected_keys.numel())))
+    place = projected_query.new_empty(batch * most * keys * size)
+    for start in range(0, queries, most or 1):
+        chunk = slice(start, min(start + most, queries))
+        t = place[: batch * (chunk.stop - start) * keys * size].view(batch, chunk.stop - start, keys, size)
+        torch.add(projected_query[:, chunk].unsqueeze(2), projected_keys.unsqueeze(1), out=t).tanh_()
+        yield chunk, t
 
 
 class _AdditiveScores(torch.autograd.Function):
