@@ -176,6 +176,7 @@ def test_curves_of_runs_are_drawn(tmp_path):
         (["attention", "one", "trained", "--out", "a.png"], "a sentence is missing"),
         (["attention", "one", "two.attn.safetensors", "--out", "a.png"], "a sentence is missing"),
         (["attention", "model", " ", "--out", "a.png"], "the sentence is empty"),
+        (["attention", "model", "caf\udce9", "--out", "a.png"], "the lone surrogate U+DCE9 at character 4"),
         (["attention", "model", SENTENCE, "--layer", "7", "--out", "a.png"], "no layer 7: the map has 2"),
         (["attention", "model", SENTENCE, "--head", "-3", "--out", "a.png"], "there is no head -3"),
         (["attention", "model", SENTENCE, "--bars", "99", "--out", "a.png"], "no step 99: the map has 8"),

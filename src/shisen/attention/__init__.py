@@ -16,24 +16,32 @@ Adding a mechanism is one file here and one line in :mod:`shisen.attention.mecha
 
 from shisen.attention.additive import additive_scores, additive_scores_gradients
 from shisen.attention.bahdanau import BahdanauAttention
+from shisen.attention.dot_product import causal_mask, scaled_dot_product
 from shisen.attention.luong import LuongAttention, dot_scores
 from shisen.attention.masked_softmax import masked_softmax
 from shisen.attention.mechanism import Mechanism, PreparedKeys, ScoredAttention
 from shisen.attention.mechanisms import MECHANISMS, build_attention
+from shisen.attention.multi_head import KeyValueCache, MultiHeadAttention
 from shisen.attention.none import NoAttention, fixed_context
+from shisen.attention.rotary import rotate_by_position
 
 __all__ = [
     "MECHANISMS",
     "BahdanauAttention",
+    "KeyValueCache",
     "LuongAttention",
     "Mechanism",
+    "MultiHeadAttention",
     "NoAttention",
     "PreparedKeys",
     "ScoredAttention",
     "additive_scores",
     "additive_scores_gradients",
     "build_attention",
+    "causal_mask",
     "dot_scores",
     "fixed_context",
     "masked_softmax",
+    "rotate_by_position",
+    "scaled_dot_product",
 ]

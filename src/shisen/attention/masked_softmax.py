@@ -8,9 +8,9 @@ from shisen.attention.precision import widen
 
 
 def masked_softmax(
-    scores: Float[Tensor, "batch queries keys"],
-    mask: Bool[Tensor, "batch #queries keys"] | None = None,
-) -> Float[Tensor, "batch queries keys"]:
+    scores: Float[Tensor, "*batch queries keys"],
+    mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+) -> Float[Tensor, "*batch queries keys"]:
     """Turn alignment scores into attention weights.
 
         α_ij = m_ij exp(e_ij) / Σ_k m_ik exp(e_ik)

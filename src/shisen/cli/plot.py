@@ -135,8 +135,14 @@ def _attention_of(run: Path, sentence: str, translation: str | None, number: int
         if number >= len(maps):
             raise UserError(f"{run}: holds {len(maps)} attention maps; there is no number {number}")
         return maps[number]
+    from shisen.data.lines import BadLine, check_characters
     from shisen.pipelines import Translator
 
+    for text in (sentence, translation or ""):
+        try:
+            check_characters(text)
+        except BadLine as error:
+            raise UserError(f"the text to draw cannot be read: {error.detail}") from error
     translator = Translator.load(run)
     translated = (
         translator.translate(sentence) if translation is None else translator.force(sentence, translation)

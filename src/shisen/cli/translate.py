@@ -61,10 +61,8 @@ def translate(
     ),
     seed: int | None = typer.Option(None, min=0, help="Of --sample: other seeds, other draws. Default: 0."),
     batch_size: common.BatchSize = 100,
-    max_source_length: int = typer.Option(
-        1024, min=1, help="A line with more tokens is an error; the translations before it are kept."
-    ),
-    device: str = typer.Option("cpu", help="Where to compute: cpu, cuda, cuda:1."),
+    max_source_length: common.MaxSourceLength = 1024,
+    device: common.Device = "cpu",
 ) -> None:
     """Translate text: one line of output for each line of input, in order, an empty one for an empty one.
 
