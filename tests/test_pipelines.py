@@ -201,6 +201,32 @@ def test_any_translation_can_be_forced(translator):
         translator.force("a", ["猫"])
 
 
+@pytest.mark.parametrize(
+    ("source", "translation", "message"),
+    [
+        (
+            "a dog ran .",
+            "猫",
+            r"^source sentence 1,502: 4 tokens; .* translated has 3 \(split it, or raise max_",
+        ),
+        (
+            "a dog",
+            "猫 が 走っ た",
+            r"^target sentence 1,502: 4 tokens; the longest sentence that is read has 3",
+        ),
+    ],
+)
+def test_what_is_too_long_to_be_forced_is_named_by_side_and_number(directory, source, translation, message):
+    translator = Translator.load(directory, max_source_length=3)
+    with pytest.raises(LongSourceError, match=message) as caught:
+        translator.force(["a dog", source], ["猫", translation], first_number=1500)
+    assert (caught.value.index, caught.value.number) == (1, 1502)
+    with pytest.raises(LongSourceError, match=message) as caught:
+        translator.check_lengths(["a dog"] * 1501 + [source], ["猫"] * 1501 + [translation])
+    assert (caught.value.index, caught.value.number) == (1501, 1502)
+    translator.check_lengths(["a dog", ""], ["猫 が 座っ"])
+
+
 def test_samples_follow_from_the_seed_and_not_from_the_batch(translator):
     options = {"sampling": True, "n_best": 3, "seed": 5, "temperature": 2.0}
     expected = [[h.tokens for h in one.hypotheses] for one in translator.translate(LINES, **options)]
@@ -234,7 +260,7 @@ def test_a_stream_gives_what_came_before_the_line_that_cannot_be_translated(dire
 
     translations = translator.translate_stream(lines(), chunk_size=2)
     assert [next(translations).source for _ in range(3)] == ["a dog ran", "a dog", "a dog"]
-    with pytest.raises(LongSourceError, match=r"sentence 4: 6 tokens; the longest .* has 3") as caught:
+    with pytest.raises(LongSourceError, match=r"source sentence 4: 6 tokens; the longest .* has 3") as caught:
         next(translations)
     assert (caught.value.index, caught.value.number) == (1, 4)
 

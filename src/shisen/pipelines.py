@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -33,16 +33,19 @@ DEFAULT_BATCH_SIZE = 100
 """Sentences decoded together: on a processor larger batches are slower, their logits leave the cache."""
 
 DEFAULT_MAX_SOURCE_LENGTH = 1024
-"""Tokens in the longest source sentence that is translated."""
+"""Tokens in the longest sentence that is translated or forced."""
 
 _MOST_SOURCE_TOKENS = 16_384  # in a batch, with its padding: bounds the memory that long sentences take
+_CHECKED_TOGETHER = 1024  # sentences whose lengths are checked ahead: bounds the memory that their ids take
 
 Decode = Callable[[Tensor, Tensor, list[int]], list[list[Hypothesis]]]
 """(source [batch, length], mask [batch, length], the sentences' numbers) -> hypotheses, best first."""
 
+Side = Literal["source", "target"]
+
 
 class LongSourceError(UserError):
-    """A source sentence that is longer than is allowed.
+    """A sentence, of the source or of a given translation, that is longer than is allowed.
 
     Attributes:
         index: Where it is in the list that was given, from 0.
@@ -50,12 +53,16 @@ class LongSourceError(UserError):
         detail: How long it is, how long it may be, and what can be done.
     """
 
-    def __init__(self, index: int, number: int, tokens: int, limit: int) -> None:
+    def __init__(self, index: int, number: int, tokens: int, limit: int, side: Side = "source") -> None:
         """Say which sentence is how long, and how long it may be."""
         self.index = index
         self.number = number
-        self.detail = f"{tokens:,} tokens; the longest sentence that is translated has {limit:,} (split it)"
-        super().__init__(f"sentence {number:,}: {self.detail}")
+        use = "translated" if side == "source" else "read"
+        self.detail = (
+            f"{tokens:,} tokens; the longest sentence that is {use} has {limit:,} "
+            "(split it, or raise max_source_length)"
+        )
+        super().__init__(f"{side} sentence {number:,}: {self.detail}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +126,8 @@ class Translator:
     Args:
         loaded: A model directory in memory.
         device: Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
-        max_source_length: Tokens in the longest source sentence; a longer one is a `LongSourceError`.
+        max_source_length: Tokens in the longest sentence that is translated, or forced; a longer one is a
+            `LongSourceError`.
     """
 
     def __init__(
@@ -291,6 +299,7 @@ class Translator:
         length_penalty: float | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
         attention: bool = True,
+        first_number: int = 0,
     ) -> Translation | list[Translation]:
         """Take the model through given translations: their scores, log-probabilities and attention.
 
@@ -300,6 +309,7 @@ class Translator:
             length_penalty: α of the score; None: the model's own setting.
             batch_size: Sentences decoded together.
             attention: Return the attention.
+            first_number: The number of the first source in a longer input, for errors.
 
         Raises:
             LongSourceError: A source or a translation has more tokens than `max_source_length`.
@@ -311,9 +321,10 @@ class Translator:
         if len(sources) != len(translations):
             raise UserError(f"{len(sources):,} sources, but {len(translations):,} translations")
         length_penalty = self._length_penalty(length_penalty)
-        source_ids = self._encode(sources, 0)
-        target_ids = [[*ids, END] for ids in self.target_tokenizer.encode_batch(translations)]
-        self._check_lengths(target_ids, 0)
+        source_ids = self._encode(sources, first_number)
+        target_ids = self.target_tokenizer.encode_batch(translations)
+        self._check_lengths(map(len, target_ids), "target", first_number)
+        target_ids = [[*ids, END] for ids in target_ids]
         results = [self._empty(one) for one in sources]
         for rows in _batches(source_ids, batch_size, target_ids):
             padded, mask = self._padded([source_ids[row] or [END] for row in rows])
@@ -332,16 +343,31 @@ class Translator:
         """Return the score of a given translation, comparable with `Translation.score`."""
         return self.force(source, translation, length_penalty=length_penalty, attention=False).score
 
+    def check_lengths(self, sources: Sequence[str], translations: Sequence[str] = ()) -> None:
+        """Look for sentences that `translate` or `force` would refuse, before either has worked for nothing.
+
+        Raises:
+            LongSourceError: A source or a translation has more tokens than `max_source_length`.
+        """
+        sides: tuple[tuple[Side, Tokenizer, Sequence[str]], ...] = (
+            ("source", self.source_tokenizer, sources),
+            ("target", self.target_tokenizer, translations),
+        )
+        for side, tokenizer, texts in sides:
+            chunks = chunked(texts, _CHECKED_TOGETHER)
+            self._check_lengths((len(ids) for chunk in chunks for ids in tokenizer.encode_batch(chunk)), side)
+
     def _encode(self, texts: list[str], first_number: int) -> list[list[int]]:
         """The source ids of each text with ``</s>``; none at all of an empty text."""
-        ids = [[*ids, END] if ids else [] for ids in self.source_tokenizer.encode_batch(texts)]
-        self._check_lengths(ids, first_number)
-        return ids
+        sentences = self.source_tokenizer.encode_batch(texts)
+        self._check_lengths(map(len, sentences), "source", first_number)
+        return [[*ids, END] if ids else [] for ids in sentences]
 
-    def _check_lengths(self, sentences: list[list[int]], first_number: int) -> None:
-        for index, ids in enumerate(sentences):
-            if len(ids) - 1 > self.max_source_length:
-                raise LongSourceError(index, first_number + index + 1, len(ids) - 1, self.max_source_length)
+    def _check_lengths(self, lengths: Iterable[int], side: Side, first_number: int = 0) -> None:
+        limit = self.max_source_length
+        for index, length in enumerate(lengths):
+            if length > limit:
+                raise LongSourceError(index, first_number + index + 1, length, limit, side)
 
     def _padded(self, sentences: list[list[int]]) -> tuple[Tensor, Tensor]:
         """([batch, length] ids, [batch, length] mask) on the model's device."""

@@ -1,10 +1,12 @@
 """`shisen compare-systems` of files and models: the table, the record, and what is refused."""
 
+import gzip
 import json
 
 import pytest
 
 from shisen.cli.main import main
+from small_model import SOURCES, save_small_model
 
 REFERENCES = [f"the cat number {number} sat on the big mat with it" for number in range(30)]
 NEAR = [line.replace("big", "red") if number % 3 else line for number, line in enumerate(REFERENCES)]
@@ -68,6 +70,45 @@ def test_a_file_and_a_data_set_with_both_sides_compare_the_same(capsys, files):
     assert json.loads(by_data)["systems"] == json.loads(by_reference)["systems"]
 
 
+def test_the_same_translations_are_as_good_as_each_other(capsys, files):
+    near, reference = files / "near", files / "reference"
+    code, out, _ = run(capsys, near, near, "--reference", reference, "--draws", 20)
+    assert code == 0
+    assert out.count("+0.00  p = 1.0000") == 3
+
+
+def test_files_are_read_as_any_text_zipped_or_with_a_byte_order_mark(capsys, files):
+    content = (files / "far").read_bytes()
+    (files / "zipped").write_bytes(gzip.compress(content))
+    (files / "marked").write_bytes(b"\xef\xbb\xbf" + content)
+    code, out, _ = run(
+        capsys, *(files / name for name in ("far", "zipped", "marked")), "--reference", files / "reference",
+        "--draws", 20, "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert len({system["chrf"]["score"] for system in json.loads(out)["systems"]}) == 1
+
+
+def test_a_model_is_compared_with_a_file_and_sentences_too_long_are_refused_first(
+    capsys, monkeypatch, tmp_path
+):
+    model = save_small_model(tmp_path / "model")
+    (tmp_path / "pairs.tsv").write_text("".join(f"{line}\t猫\n" for line in SOURCES), encoding="utf-8")
+    (tmp_path / "file").write_text("猫\n" * len(SOURCES), encoding="utf-8")
+    data = ["--data", tmp_path / "pairs.tsv", "--draws", 5]
+    arguments = [tmp_path / "file", model, *data, "--tokenize", "none"]
+    code, out, _ = run(capsys, *arguments, "--device", "cpu", "--beam-size", 1)
+    assert code == 0
+    assert "p = " in out
+    monkeypatch.setattr("shisen.pipelines.Translator.translate", lambda *_, **__: pytest.fail("too early"))
+    code, _, err = run(capsys, *arguments, "--max-source-length", 2)
+    assert code == 2
+    assert "source sentence 1: " in err
+    code, _, err = run(capsys, *arguments[:-1], "13b")
+    assert code == 2
+    assert "unknown tokenisation" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -78,10 +119,14 @@ def test_a_file_and_a_data_set_with_both_sides_compare_the_same(capsys, files):
             ["near", ".", "--reference", "reference"],
             "is a model directory, which needs source sentences: give --data",
         ),
-        (["near", "nowhere", "--reference", "reference"], "nowhere cannot be read: No such file"),
+        (["near", "nowhere", "--reference", "reference"], "nowhere: cannot be read (No such file"),
         (["near", "far", "--reference", "reference", "--test", "sign"], "unknown test 'sign'"),
         (["near", "far", "--reference", "reference", "--draws", "0"], "--draws"),
         (["near", "latin", "--reference", "reference"], "latin, line 2: not UTF-8"),
+        (
+            ["near", "far", "--reference", "reference", "--tokenize", "13b"],
+            "unknown tokenisation '13b'",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(capsys, files, monkeypatch, arguments, message):

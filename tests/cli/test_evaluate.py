@@ -170,3 +170,39 @@ def test_what_is_missing_or_unknown_is_named(capsys, model_directory, data, tmp_
     )
     assert "is a directory" in refusal(capsys, model_directory, "--data", data, "--hypotheses", tmp_path)
     assert "--beam-size" in refusal(capsys, model_directory, "--data", data, "--beam-size", 0)
+    assert "no device 'abacus'" in refusal(capsys, model_directory, "--data", data, "--device", "abacus")
+
+
+@pytest.mark.parametrize("options", [["--threshold", 0.3], ["--one-based"]])
+def test_options_of_alignments_are_refused_without_alignments(capsys, model_directory, data, options):
+    error = refusal(capsys, model_directory, "--data", data, *options)
+    assert f"{options[0]} is about the links of --align-gold, which was not given" in error
+
+
+def test_a_threshold_that_links_everything_is_refused(capsys, model_directory, data, tmp_path):
+    (tmp_path / "gold").write_text("\n\n\n", encoding="utf-8")
+    options = ["--align-gold", tmp_path / "gold", "--threshold", 0]
+    error = refusal(capsys, model_directory, "--data", data, *options)
+    assert "lies above 0 and at most at 1" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tokenize", "13b"], "unknown tokenisation '13b'"),
+        (["--tokenize", "none", "--max-source-length", 3], "target sentence 1: 4 tokens"),
+        (["--tokenize", "none", "--max-source-length", 2], "source sentence 1: 3 tokens"),
+    ],
+)
+def test_nothing_is_translated_before_all_is_checked(
+    capsys, monkeypatch, model_directory, data, options, message
+):
+    monkeypatch.setattr("shisen.pipelines.Translator.translate", lambda *_, **__: pytest.fail("too early"))
+    assert message in refusal(capsys, model_directory, "--data", data, *options)
+
+
+def test_half_a_character_in_the_data_is_refused_with_its_line(capsys, model_directory, tmp_path):
+    file = tmp_path / "test.jsonl"
+    file.write_text('{"source": "\\ud800", "target": "x"}\n', encoding="utf-8")
+    error = refusal(capsys, model_directory, "--data", file)
+    assert "test.jsonl, line 1: the lone surrogate U+D800 at character 1" in error

@@ -7,7 +7,7 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from shisen.errors import UserError
-from shisen.evaluation.scores import choose_tokenization, corpus_scores, perplexity
+from shisen.evaluation.scores import build_metrics, choose_tokenization, corpus_scores, perplexity
 
 REFERENCES = [
     "the cat sat on the mat .",
@@ -79,6 +79,23 @@ def test_unequal_counts_nothing_and_unknown_tokenisations_are_user_errors():
         corpus_scores([], [])
     with pytest.raises(UserError, match=r"unknown tokenisation '13b'.*13a"):
         corpus_scores(["a"], ["a"], tokenize="13b")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("\nNot installed.\n\n    pip install it\n"), "Not installed. pip install it"),
+        (OSError("no network"), "no network"),
+    ],
+)
+def test_a_tokenisation_that_cannot_be_had_is_one_line(monkeypatch, error, reason):
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.TokenizerJaMecab.__init__", fail)
+    with pytest.raises(UserError) as caught:
+        build_metrics("ja-mecab")
+    assert str(caught.value) == f"BLEU's tokenisation 'ja-mecab' cannot be used here: {reason}"
 
 
 def test_the_tokenisation_follows_the_model_and_the_language_of_the_references():

@@ -43,6 +43,8 @@ class FakeTranslator:
 
     marks_spaces: bool = False
     chunks: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    longest: int = 100
     options: dict = field(default_factory=dict)
     fingerprint: str = "0123456789abcdef"
     generation_config: dict = field(default_factory=lambda: {"beam_size": 5, "length_penalty": 1.0})
@@ -53,9 +55,16 @@ class FakeTranslator:
     def translate(self, text, **options):
         self.chunks.append(len(text))
         self.options = options
-        return self.force(text, [" ".join(reversed(source.upper().split())) for source in text])
+        targets = [" ".join(reversed(source.upper().split())) for source in text]
+        return [self._read(*pair) for pair in zip(text, targets, strict=True)]
 
-    def force(self, source, translation, batch_size=100, attention=True):
+    def check_lengths(self, sources, translations=()):
+        for text in (*sources, *translations):
+            if len(text.split()) > self.longest:
+                raise UserError(f"too long: {text}")
+
+    def force(self, source, translation, batch_size=100, attention=True, first_number=0):
+        self.numbers.append(first_number)
         return [self._read(*pair) for pair in zip(source, translation, strict=True)]
 
     def _read(self, source, target):
@@ -115,6 +124,7 @@ def test_a_large_test_set_goes_through_in_chunks_and_gives_the_same(monkeypatch)
     translator, steps = FakeTranslator(), []
     chunked = evaluate_system(translator, PAIRS, GOLD, samples=10, on_progress=steps.append)
     assert translator.chunks == [3, 1]
+    assert translator.numbers == [0, 3]  # errors count through the whole test set
     assert sum(steps) == 2 * len(PAIRS)
     assert chunked == whole
 
@@ -148,6 +158,29 @@ def test_gold_alignments_of_other_data_are_refused_before_any_decoding():
         evaluate_system(translator, PAIRS, outside, gold_name="gold.txt")
     assert translator.chunks == []
     check_gold(GOLD, PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tokenize": "13b"}, "unknown tokenisation '13b'"),
+        ({"gold": GOLD, "threshold": 0.0}, r"above 0 and at most at 1; this is 0\.0"),
+        ({"gold": GOLD, "threshold": math.nan}, "this is nan"),
+    ],
+)
+def test_bad_options_are_refused_before_any_decoding(options, message):
+    translator = FakeTranslator()
+    with pytest.raises(UserError, match=message):
+        evaluate_system(translator, PAIRS, **options)
+    assert translator.chunks == translator.numbers == []
+
+
+@pytest.mark.parametrize("pair", [("g h i j", "G"), ("g", "J I H G")], ids=["source", "reference"])
+def test_a_sentence_too_long_is_refused_before_any_decoding(pair):
+    translator = FakeTranslator(longest=3)
+    with pytest.raises(UserError, match="too long: "):
+        evaluate_system(translator, [*PAIRS, pair])
+    assert translator.chunks == translator.numbers == []
 
 
 def test_a_possible_link_outside_the_target_is_found_too():

@@ -1,4 +1,4 @@
-"""What several verbs share: their options, the test set, progress, and writing what was measured."""
+"""What several verbs share: their options, the test set, progress, and how what was measured is spelled."""
 
 import json
 import shlex
@@ -28,6 +28,8 @@ LengthPenalty = Annotated[
     typer.Option(min=0.0, help="More favours longer translations. Default: the model's setting, 1.0."),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sentences decoded together.")]
+MaxSourceLength = Annotated[int, typer.Option(min=1, help="A sentence with more tokens is an error.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")]
 Tokenize = Annotated[
     str | None,
     typer.Option(
@@ -74,7 +76,9 @@ def say_tokenization(translators: Sequence[Any], pairs: list[tuple[str, str]]) -
     from shisen.evaluation.scores import choose_tokenization
     from shisen.evaluation.system import has_word_tokens
 
-    is_tokenized = bool(translators) and all(map(has_word_tokens, translators))
+    is_tokenized = bool(translators) and all(
+        has_word_tokens(translator.target_tokenizer) for translator in translators
+    )
     choice = choose_tokenization(is_tokenized, [reference for _, reference in pairs[:1000]])
     print(f"BLEU's tokenisation is {choice.name}: {choice.reason} (--tokenize changes it)", file=sys.stderr)
     return choice.name
@@ -104,13 +108,6 @@ def check_can_write(file: Path | None) -> None:
         raise UserError(f"{file} is a directory; a file to write is wanted")
     if not file.absolute().parent.is_dir():
         raise UserError(f"{file} cannot be written: there is no directory {file.absolute().parent}")
-
-
-def write(file: Path, text: str) -> None:
-    """Write a file aside and put it in place."""
-    from shisen.model_directory import write_atomically
-
-    write_atomically(file, text)
 
 
 def to_json(value: object) -> str:

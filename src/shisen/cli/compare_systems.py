@@ -1,14 +1,14 @@
 """``shisen compare-systems``: is one system better than another, or was it luck?"""
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from shisen.cli import common
+from shisen.data.lines import read_lines
 from shisen.errors import UserError
+from shisen.files import write_atomically
 
 if TYPE_CHECKING:
     from shisen.evaluation.significance import SystemComparison
@@ -31,6 +31,8 @@ def compare_systems(
     draws: int | None = typer.Option(None, min=1, help="Draws of the test; default: 1,000 or 10,000."),
     beam_size: common.BeamSize = None,
     batch_size: common.BatchSize = 100,
+    max_source_length: common.MaxSourceLength = 1024,
+    device: common.Device = "cpu",
     tokenize: common.Tokenize = None,
     lowercase: common.Lowercase = False,
     seed: int = typer.Option(12345, min=0, help="Of the draws."),
@@ -41,6 +43,7 @@ def compare_systems(
 
     A p-value is the probability of so large a difference if the systems were equally good.
     """
+    from shisen.evaluation.scores import build_metrics
     from shisen.evaluation.significance import DRAWS, check_test, compare
     from shisen.evaluation.system import data_fingerprint, versions
 
@@ -54,7 +57,7 @@ def compare_systems(
         pairs = [("", line) for line in _references(systems, reference)]
     if not pairs:
         raise UserError(f"{reference}: holds no line; there is nothing to compare")
-    translators = [_load(system) for system in systems]
+    translators = [_load(system, device, max_source_length) for system in systems]
     references = [" ".join(target.split()) for _, target in pairs]
     given = [
         None if translator else _read_translations(system, len(references))
@@ -62,7 +65,11 @@ def compare_systems(
     ]
     models = [translator for translator in translators if translator]
     tokenize = tokenize or common.say_tokenization(models, pairs)
-    hypotheses = _translate_rest(given, translators, [source for source, _ in pairs], batch_size, beam_size)
+    build_metrics(tokenize, lowercase)  # what cannot be measured is refused here, not after the translating
+    sources = [source for source, _ in pairs]
+    for translator in models:
+        translator.check_lengths(sources)
+    hypotheses = _translate_rest(given, translators, sources, batch_size, beam_size)
     comparisons = compare(
         list(zip(systems, hypotheses, strict=True)),
         references,
@@ -89,7 +96,7 @@ def compare_systems(
         "command": common.command(),
     }
     if out is not None:
-        common.write(out, common.to_json(report))
+        write_atomically(out, common.to_json(report))
     print(common.to_json(report) if as_json else _table(comparisons), end="")
 
 
@@ -100,39 +107,23 @@ def _references(systems: list[str], reference: Path | None) -> list[str]:
         raise UserError(f"{models[0]} is a model directory, which needs source sentences: give --data")
     if reference is None:
         raise UserError("files of translations are compared against references: give --reference or --data")
-    return _read_lines(reference)
+    return list(read_lines(reference))
 
 
-def _load(system: str) -> Any:
+def _load(system: str, device: str, max_source_length: int) -> Any:
     """The translator, if the system is a model directory."""
     if not Path(system).is_dir():
         return None
     from shisen.pipelines import Translator
 
-    return Translator.load(system)
+    return Translator.load(system, device, max_source_length)
 
 
 def _read_translations(system: str, count: int) -> list[str]:
-    lines = _read_lines(Path(system))
+    lines = list(read_lines(system))
     if len(lines) != count:
         raise UserError(f"{system} has {len(lines)} lines, but there are {count} references")
     return lines
-
-
-def _read_lines(file: Path) -> list[str]:
-    """The lines of a text file, which may be gzipped."""
-    try:
-        content = file.read_bytes()
-        content = gzip.decompress(content) if file.suffix == ".gz" else content
-        lines = content.decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"{file}, line {line}: not UTF-8 text") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if lines[-1] == "":
-        lines.pop()
-    return [line.rstrip("\r") for line in lines]
 
 
 def _translate_rest(

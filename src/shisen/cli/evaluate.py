@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from shisen.cli import common
+from shisen.errors import UserError
+from shisen.files import write_atomically
 
 if TYPE_CHECKING:
     from shisen.evaluation.scores import Score
@@ -37,6 +39,8 @@ def evaluate(
     beam_size: common.BeamSize = None,
     length_penalty: common.LengthPenalty = None,
     batch_size: common.BatchSize = 100,
+    max_source_length: common.MaxSourceLength = 1024,
+    device: common.Device = "cpu",
     tokenize: common.Tokenize = None,
     lowercase: common.Lowercase = False,
     bootstrap: int = typer.Option(1000, min=0, help="Test sets drawn for the 95 % intervals; 0: none."),
@@ -51,8 +55,12 @@ def evaluate(
     """
     for file in (out, hypotheses):
         common.check_can_write(file)
+    if align_gold is None and (threshold is not None or one_based):
+        option = "--one-based" if threshold is None else "--threshold"
+        raise UserError(f"{option} is about the links of --align-gold, which was not given")
     pairs = common.read_test_set(data, reference, split, source_column, target_column)
     from shisen.data.alignments import read_alignments
+    from shisen.evaluation.alignment import check_threshold
     from shisen.evaluation.system import check_gold, evaluate_system
     from shisen.pipelines import Translator
 
@@ -60,7 +68,9 @@ def evaluate(
     if align_gold is not None:
         gold = read_alignments(align_gold, one_based)
         check_gold(gold, pairs, str(align_gold))
-    translator = Translator.load(model)
+    if threshold is not None:
+        check_threshold(threshold)
+    translator = Translator.load(model, device, max_source_length)
     tokenize = tokenize or common.say_tokenization([translator], pairs)
     decoding = common.decoding_options(beam_size, length_penalty)
     with common.progress(2 * len(pairs), "evaluating") as advance:
@@ -81,9 +91,9 @@ def evaluate(
     report = {"model": str(model), "data": common.describe(data, reference), "command": common.command()}
     report |= evaluation.as_dict()
     if hypotheses is not None:
-        common.write(hypotheses, "".join(f"{line}\n" for line in evaluation.hypotheses))
+        write_atomically(hypotheses, "".join(f"{line}\n" for line in evaluation.hypotheses))
     if out is not None:
-        common.write(out, common.to_json(report))
+        write_atomically(out, common.to_json(report))
     print(common.to_json(report) if as_json else _table(evaluation), end="")
 
 

@@ -103,9 +103,14 @@ def argmax_alignment(weights: Float[np.ndarray, "target_words source_words"], mi
 
 def threshold_alignment(weights: Float[np.ndarray, "target_words source_words"], threshold: float) -> Links:
     """Every pair whose weight is ``threshold`` or more: a target word may have several links, or none."""
+    check_threshold(threshold)
+    return frozenset((int(source), int(target)) for target, source in np.argwhere(weights >= threshold))
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that would link every pair of words, or none."""
     if not 0 < threshold <= 1:
         raise UserError(f"the threshold of an alignment lies above 0 and at most at 1; this is {threshold}")
-    return frozenset((int(source), int(target)) for target, source in np.argwhere(weights >= threshold))
 
 
 def word_weights(

@@ -136,6 +136,9 @@ def build_metrics(tokenize: str = "13a", lowercase: bool = False) -> tuple[Metri
 
     Where BLEU's tokenisation says that blanks do not bound the words, TER parts Chinese and Japanese text too
     (its ``asian_support``: every Chinese character, every run of kana); its signature says so.
+
+    Raises:
+        UserError: The tokenisation is unknown, or what it needs is not installed.
     """
     from sacrebleu.metrics import BLEU, CHRF, TER
 
@@ -144,9 +147,9 @@ def build_metrics(tokenize: str = "13a", lowercase: bool = False) -> tuple[Metri
         raise UserError(f"unknown tokenisation {tokenize!r} for BLEU; sacrebleu knows {known}")
     try:
         bleu = BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
-    except (RuntimeError, ImportError) as error:
-        remedy = ' (pip install "sacrebleu[ja]")' if tokenize == "ja-mecab" else ""
-        raise UserError(f"BLEU's tokenisation {tokenize!r} cannot be used here: {error}{remedy}") from error
+    except (RuntimeError, ImportError, OSError) as error:  # no analyser, or no way to fetch its model
+        reason = " ".join(str(error).split())
+        raise UserError(f"BLEU's tokenisation {tokenize!r} cannot be used here: {reason}") from error
     is_unspaced = tokenize in _UNSPACED
     return bleu, CHRF(lowercase=lowercase), TER(normalized=is_unspaced, asian_support=is_unspaced)
 

@@ -20,6 +20,7 @@ from shisen.evaluation.alignment import (
     AlignmentScores,
     Links,
     argmax_alignment,
+    check_threshold,
     score_alignment,
     threshold_alignment,
     word_weights,
@@ -29,6 +30,7 @@ from shisen.evaluation.scores import (
     DEFAULT_SAMPLES,
     DEFAULT_SEED,
     CorpusScores,
+    build_metrics,
     choose_tokenization,
     corpus_scores,
     perplexity,
@@ -102,6 +104,9 @@ class Translates(Protocol):
     ) -> Sequence[Translated]:
         """Read every given translation: its log-probabilities and its attention."""
 
+    def check_lengths(self, sources: Sequence[str], translations: Sequence[str] = ()) -> None:
+        """Refuse sentences that are too long for the two above."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -164,16 +169,23 @@ def evaluate_system(
         on_progress: Told how many more sentences are done; each counts twice, translated and read.
 
     Raises:
-        UserError: No pairs; gold alignments that do not fit them; settings that are out of range.
+        UserError: No pairs; gold alignments that do not fit them; settings that are out of range; a sentence
+            that is too long. Nothing has been translated then.
     """
     if not pairs:
         raise UserError("there is nothing to evaluate: the data hold no sentence pair")
     if gold is not None:
         check_gold(gold, pairs, gold_name)
-    references = comparable_references(translator, pairs)
+    if threshold is not None:
+        check_threshold(threshold)
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+    tokenizer = translator.target_tokenizer
+    references = comparable_references(tokenizer, targets)
     decoding = dict(decoding or {})
-    tokenize = tokenize or choose_tokenization(has_word_tokens(translator), references[:1000]).name
-    hypotheses = translate_all(translator, [source for source, _ in pairs], batch_size, decoding, on_progress)
+    tokenize = tokenize or choose_tokenization(has_word_tokens(tokenizer), references[:1000]).name
+    build_metrics(tokenize, lowercase)  # what cannot be measured is refused here, not after the translating
+    translator.check_lengths(sources, targets)
+    hypotheses = translate_all(translator, sources, batch_size, decoding, on_progress)
     log_probabilities, alignment = read_references(
         translator, pairs, gold, batch_size, threshold, on_progress
     )
@@ -182,7 +194,7 @@ def evaluate_system(
         "batch_size": batch_size,
         "tokenize": tokenize,
         "lowercase": lowercase,
-        "compared": "tokens" if has_word_tokens(translator) else "text",
+        "compared": "tokens" if has_word_tokens(tokenizer) else "text",
         "bootstrap_samples": samples,
         "seed": seed,
     }
@@ -202,24 +214,24 @@ def evaluate_system(
     )
 
 
-def has_word_tokens(translator: Translates) -> bool:
-    """Whether the model's target tokens are words as the data gave them, between blanks."""
-    return not translator.target_tokenizer.settings.marks_spaces
+def has_word_tokens(tokenizer: Cuts) -> bool:
+    """Whether the tokens of a model's target are words as the data gave them, between blanks."""
+    return not tokenizer.settings.marks_spaces
 
 
-def comparable_references(translator: Translates, pairs: Pairs) -> list[str]:
+def comparable_references(tokenizer: Cuts, references: Sequence[str]) -> list[str]:
     """The references as the model's output can be: of a model of words between blanks, with single blanks."""
-    if has_word_tokens(translator):
-        return [" ".join(reference.split()) for _, reference in pairs]
-    return [reference for _, reference in pairs]
+    if has_word_tokens(tokenizer):
+        return [" ".join(reference.split()) for reference in references]
+    return list(references)
 
 
-def comparable_text(translation: Translated, has_word_tokens: bool) -> str:
+def comparable_text(tokenizer: Cuts, tokens: Sequence[str], text: str) -> str:
     """A translation as it is scored: its words between blanks, or the plain text that it reads as."""
-    if not has_word_tokens:
-        return translation.text
+    if not has_word_tokens(tokenizer):
+        return text
     unspoken = {token for id, token in enumerate(SPECIAL_TOKENS) if id != UNKNOWN}
-    return " ".join(token for token in translation.tokens if token not in unspoken)
+    return " ".join(token for token in tokens if token not in unspoken)
 
 
 def translate_all(
@@ -230,7 +242,7 @@ def translate_all(
     on_progress: Callable[[int], None] = lambda sentences: None,
 ) -> list[str]:
     """The translations of many sentences, as they are scored; their attention is dropped chunk by chunk."""
-    is_words = has_word_tokens(translator)
+    tokenizer = translator.target_tokenizer
     hypotheses: list[str] = []
     for chunk in _chunks(sources):
         translations = translator.translate(
@@ -240,7 +252,7 @@ def translate_all(
             first_number=len(hypotheses),
             **(decoding or {}),
         )
-        hypotheses += [comparable_text(translation, is_words) for translation in translations]
+        hypotheses += [comparable_text(tokenizer, one.tokens, one.text) for one in translations]
         on_progress(len(chunk))
     return hypotheses
 
@@ -263,7 +275,13 @@ def read_references(
     number = 0
     for chunk in _chunks(pairs):
         sources, references = map(list, zip(*chunk, strict=True))
-        readings = translator.force(sources, references, batch_size=batch_size, attention=gold is not None)
+        readings = translator.force(
+            sources,
+            references,
+            batch_size=batch_size,
+            attention=gold is not None,
+            first_number=number,
+        )
         for (source, reference), reading in zip(chunk, readings, strict=True):
             log_probabilities.append(reading.log_probabilities)
             if gold is not None:
