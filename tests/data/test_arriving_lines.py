@@ -48,6 +48,15 @@ def test_a_file_comes_in_full_chunks(tmp_path):
     assert list(arriving_lines(path, 2)) == [["a", ""], ["b", "c"], ["d"]]
 
 
+def test_a_file_is_read_although_standard_input_is_closed(tmp_path, monkeypatch):
+    path = tmp_path / "text"
+    path.write_text("a\nb\n", "utf-8")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert list(arriving_lines(path, 2)) == [["a", "b"]]
+    with pytest.raises(UserError, match="standard input is closed; name a file"):
+        list(arriving_lines("-", 2))
+
+
 def test_standard_input_comes_as_it_arrives(pipe):
     pipe(b"\xef\xbb\xbfone\n", b"two\nthree\r\nfo", b"ur\n", b"\n\n", "五".encode()[:1], "五".encode()[1:])
     assert list(arriving_lines("-", 2)) == [["one"], ["two", "three"], ["four"], ["", ""], ["五"]]

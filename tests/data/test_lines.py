@@ -6,7 +6,7 @@ import io
 import pytest
 
 from shisen.data import lines
-from shisen.data.lines import raw_lines, read_lines
+from shisen.data.lines import BadLine, check_characters, raw_lines, read_lines
 from shisen.errors import UserError
 
 
@@ -82,6 +82,19 @@ def test_trouble_on_standard_input_says_so(monkeypatch):
 def test_good_lines_before_a_bad_one_are_given_out(tmp_path):
     stream = read_lines(_file(tmp_path, b"good\n\xff\n"))
     assert next(stream) == "good"
+
+
+@pytest.mark.parametrize("half", [0xD800, 0xDC00, 0xDFFF])
+def test_half_a_character_is_refused_as_json_may_hold_one(half):
+    with pytest.raises(BadLine, match=f"the lone surrogate U\\+{half:X} at character 2"):
+        check_characters(f"a{chr(half)}")
+    assert check_characters("a\U0001f408") == "a\U0001f408"
+
+
+def test_closed_standard_input_is_one_line(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="standard input is closed; name a file"):
+        list(read_lines("-"))
 
 
 def test_tabs_may_stay(tmp_path):

@@ -1,16 +1,22 @@
 """Lines of a text in chunks: full ones of a file, and of a pipe or terminal whatever has arrived."""
 
 import io
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
-from shisen.data.lines import LONGEST_LINE, BadLine, decode, read_lines
+from shisen.data.lines import (
+    BYTE_ORDER_MARK,
+    GZIP_MAGIC,
+    LONGEST_LINE,
+    BadLine,
+    decode,
+    read_lines,
+    standard_input,
+)
 from shisen.errors import UserError
 
 _READ_BYTES = 1 << 16  # what a pipe holds on most systems
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def arriving_lines(source: str | Path, most: int) -> Iterator[list[str]]:
@@ -22,12 +28,12 @@ def arriving_lines(source: str | Path, most: int) -> Iterator[list[str]]:
     Raises:
         UserError: As `read_lines` does, after the lines before the bad one have been given.
     """
-    stdin = sys.stdin.buffer
     if str(source) != "-":
         yield from chunked(read_lines(source), most)
         return
+    stdin = standard_input()
     stream = stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stdin))
-    if stream.peek(2)[:2] == _GZIP_MAGIC:
+    if stream.peek(2)[:2] == GZIP_MAGIC:
         yield from chunked(read_lines("-"), most)
         return
     for arrived in _arrivals(stream):
@@ -71,7 +77,7 @@ def _decoded(lines: list[bytes], count: int) -> Iterator[str]:
     """The lines as text; `count` lines came before them."""
     for number, line in enumerate(lines, start=count + 1):
         if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+            line = line.removeprefix(BYTE_ORDER_MARK)
         try:
             yield decode(line.removesuffix(b"\r"))
         except BadLine as problem:

@@ -19,10 +19,12 @@ from shisen.errors import UserError
 LONGEST_LINE = 4_000_000
 """Bytes in the longest line that is read; a longer one is hardly text, and memory is finite."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP_MAGIC = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_CONTROL_CHARACTER = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # all of category Cc but the tab
+_CONTROL_CHARACTER = "\x00-\x08\x0a-\x1f\x7f-\x9f"  # all of category Cc but the tab
+_LONE_SURROGATE = "\ud800-\udfff"  # half a character, which JSON can spell and UTF-8 cannot
+_BAD_CHARACTER = re.compile(f"[{_CONTROL_CHARACTER}{_LONE_SURROGATE}]")
 
 
 class BadLine(Exception):  # noqa: N818 - it is not an error where bad lines are skipped
@@ -76,15 +78,18 @@ def decode(line: bytes) -> str:
 
 
 def check_characters(text: str) -> str:
-    """The text itself, if it holds no control character (tabs may stay).
+    """The text itself, if it holds no control character (tabs may stay) and no lone surrogate.
 
     Raises:
         BadLine: if it does.
     """
-    if not text.isprintable() and (found := _CONTROL_CHARACTER.search(text)):
+    if not text.isprintable() and (found := _BAD_CHARACTER.search(text)):
         character = ord(found.group())
+        where = f"at character {found.start() + 1}"
+        if 0xD800 <= character <= 0xDFFF:
+            raise BadLine("lone surrogate", f"the lone surrogate U+{character:04X} {where}")
         name = "a NUL byte" if character == 0 else f"the control character U+{character:04X}"
-        raise BadLine("control character", f"{name} at character {found.start() + 1}")
+        raise BadLine("control character", f"{name} {where}")
     return text
 
 
@@ -107,7 +112,7 @@ def raw_lines(source: str | Path) -> Iterator[bytes]:
                     _skip_to_line_end(file)
                     line = line[: LONGEST_LINE + 1]
                 if number == 1:
-                    line = line.removeprefix(_BYTE_ORDER_MARK)
+                    line = line.removeprefix(BYTE_ORDER_MARK)
                 yield line.removesuffix(b"\n").removesuffix(b"\r")
     except EOFError:
         raise UserError(f"{name}: the gzip file is truncated (after line {number})") from None
@@ -115,6 +120,17 @@ def raw_lines(source: str | Path) -> Iterator[bytes]:
         raise UserError(f"{name}: the gzip file is damaged after line {number} ({error})") from None
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror or error})") from None
+
+
+def standard_input() -> io.BufferedIOBase:
+    """The bytes of standard input.
+
+    Raises:
+        UserError: it is closed (``<&-``).
+    """
+    if sys.stdin is None:
+        raise UserError("standard input is closed; name a file, or send text by a pipe")
+    return cast(io.BufferedIOBase, sys.stdin.buffer)
 
 
 def _skip_to_line_end(file: io.BufferedReader) -> None:
@@ -125,13 +141,13 @@ def _skip_to_line_end(file: io.BufferedReader) -> None:
 def _open(source: str | Path, opened: ExitStack) -> io.BufferedReader:
     """A buffered stream of the text's bytes, unzipped where they are gzipped; ``opened`` closes the file."""
     if str(source) == "-":
-        file = sys.stdin.buffer
+        file = standard_input()
         if not isinstance(file, io.BufferedReader):  # standard input replaced by something in memory
             file = io.BufferedReader(cast(io.RawIOBase, file))
             opened.callback(file.detach)  # or it would close what it wraps
     else:
         file = opened.enter_context(open(source, "rb"))  # noqa: SIM115 - opened closes it
-    if file.peek(2)[:2] == _GZIP_MAGIC:
+    if file.peek(2)[:2] == GZIP_MAGIC:
         return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=file)), 2**18)
     if str(source).endswith(".gz"):
         raise UserError(f"{source}: named .gz but not a gzip file")
