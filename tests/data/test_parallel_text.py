@@ -179,7 +179,32 @@ TROUBLE = {
     "one file only": (_one("a.en", "a\n"), "a.en: holds one side only; name the other side's file as target"),
     "one column": (_one("a.tsv", "a\tb\nc\n"), "a.tsv, line 2: 1 column, at least 2 expected"),
     "empty column": (_one("a.tsv", "a\t\n"), "a.tsv, line 1: the target side is empty"),
-    "column 0": (_one("a.tsv", "a\tb\n", source_column=-1), "a.tsv: columns are numbered from 1, got -1"),
+    "column 0": (
+        _one("a.tsv", "a\tb\n", source_column=0, target_column=1),
+        "a.tsv: columns are numbered from 1, got 0",
+    ),
+    "target column 0": (
+        _one("a.tsv", "a\tb\n", source_column=1, target_column=0),
+        "a.tsv: columns are numbered from 1, got 0",
+    ),
+    "column -1": (_one("a.tsv", "a\tb\n", source_column=-1), "a.tsv: columns are numbered from 1, got -1"),
+    "one column by number": (
+        _one("a.tsv", "a\tb\n", source_column=2),
+        "a.tsv: source and target are both column 2; give two different ones",
+    ),
+    "one column by header": (
+        _one("a.tsv", "en\tja\na\tb\n", source_column="ja", target_column="ja"),
+        "a.tsv: source and target are both column ja",
+    ),
+    "one key": (
+        _one("a.jsonl", _jsonl(), source_column="target"),
+        "a.jsonl: source and target are both column",
+    ),
+    "key 0": (_one("a.jsonl", _jsonl(), source_column=0), "a.jsonl, line 1: no key '0'"),
+    "one suffix": (
+        ({"x/train.en": "a\n"}, {"source": "x", "source_column": "en", "target_column": "en"}),
+        "x: source and target are both column en",
+    ),
     "no such header": (
         _one("a.tsv", "en\tja\na\tb\n", source_column="de"),
         "a.tsv, line 1: no column named de; the header has en, ja",
@@ -195,6 +220,10 @@ TROUBLE = {
     "line feed in JSON": (
         _one("a.jsonl", '{"source": "a", "target": "b\\nc"}\n'),
         r"a.jsonl, line 1: the control character U\+000A at character 2",
+    ),
+    "half a character in JSON": (
+        _one("a.jsonl", _jsonl() + '{"source": "\\ud800", "target": "x"}\n'),
+        r"a.jsonl, line 4: the lone surrogate U\+D800 at character 1",
     ),
     "no split": (({"x/dev.tsv": "a\tb\n"}, {"source": "x"}), "x: no split train .* it holds dev.tsv"),
     "which side": (

@@ -163,6 +163,7 @@ def _form_of_directory(folder: Path, config: ParallelTextConfig, splits: tuple[s
         if all(isinstance(column, str) for column in columns):
             sides = [_plain_or_gzipped(folder, f"{split}.{column}") for column in columns]
             if sides[0] and sides[1]:
+                _check_differ(str(folder), str(columns[0]), str(columns[1]))
                 return _TwoFiles(sides[0], sides[1])
         elif len(found := _suffixes_of(folder, split)) > 1:
             raise UserError(
@@ -186,6 +187,15 @@ def _plain_or_gzipped(folder: Path, name: str) -> Path | None:
 def _suffixes_of(folder: Path, split: str) -> list[str]:
     names = (path.name.removesuffix(".gz") for path in folder.iterdir())
     return sorted({name.removeprefix(f"{split}.") for name in names if name.startswith(f"{split}.")})
+
+
+def _check_differ(name: str, source: Column, target: Column) -> None:
+    """Refuse one column for both sides, from which a model would learn to copy."""
+    if source == target:
+        raise UserError(
+            f"{name}: source and target are both column {source}; "
+            "give two different ones by source_column and target_column"
+        )
 
 
 # ---- the forms
@@ -232,7 +242,10 @@ class _TabSeparated:
 
     def __init__(self, path: Path, source_column: Column | None, target_column: Column | None) -> None:
         self.name = str(path)
-        self.columns = (source_column or 1, target_column or 2)
+        self.columns: tuple[Column, Column] = (
+            1 if source_column is None else source_column,
+            2 if target_column is None else target_column,
+        )
         self.places = (0, 1)
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
@@ -243,6 +256,7 @@ class _TabSeparated:
             self.places = (int(self.columns[0]) - 1, int(self.columns[1]) - 1)
             if min(self.places) < 0:
                 raise UserError(f"{self.name}: columns are numbered from 1, got {min(self.places) + 1}")
+            _check_differ(self.name, int(self.columns[0]), int(self.columns[1]))
         yield from lines
 
     def _places_by_name(self, line: bytes) -> tuple[int, int]:
@@ -255,6 +269,7 @@ class _TabSeparated:
                 raise UserError(
                     f"{self.name}, line 1: no column named {column}; the header has {', '.join(header)[:200]}"
                 )
+        _check_differ(self.name, *self.columns)
         return header.index(str(self.columns[0])), header.index(str(self.columns[1]))
 
     def pair(self, row: bytes) -> tuple[str, str]:
@@ -271,7 +286,11 @@ class _Keyed:
 
     def __init__(self, name: str, source_column: Column | None, target_column: Column | None) -> None:
         self.name = name
-        self.columns = (str(source_column or "source"), str(target_column or "target"))
+        self.columns = (
+            "source" if source_column is None else str(source_column),
+            "target" if target_column is None else str(target_column),
+        )
+        _check_differ(name, *self.columns)
 
     def sides(self, row: Any) -> tuple[str, str]:
         if not isinstance(row, dict):
