@@ -1,5 +1,7 @@
 """Pharaoh files: what is read, what is written, and what is refused with its line."""
 
+import gzip
+
 import pytest
 
 from shisen.data.alignments import Alignment, parse_alignment, read_alignments, write_alignments
@@ -39,6 +41,15 @@ def test_what_is_written_is_read_back(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_byte_order_mark_windows_line_ends_and_gzip_are_read_as_in_any_text(tmp_path):
+    content = b"\xef\xbb\xbf0-0\r\n1-1\r\n"
+    (tmp_path / "a.align").write_bytes(content)
+    (tmp_path / "a.align.gz").write_bytes(gzip.compress(content))
+    expected = [Alignment(frozenset({(0, 0)})), Alignment(frozenset({(1, 1)}))]
+    assert read_alignments(tmp_path / "a.align") == expected
+    assert read_alignments(tmp_path / "a.align.gz") == expected
+
+
 @pytest.mark.parametrize("written", ["0:0", "0-", "-1-2", "a-b", "0-1-2", "0-0,1-1", "0p", "1234567890-1"])
 def test_what_is_not_a_link_is_refused_with_its_line(tmp_path, written):
     path = tmp_path / "a.align"
@@ -62,5 +73,5 @@ def test_a_file_that_is_not_text_is_refused_with_its_line(tmp_path):
 
 
 def test_a_missing_file_is_a_user_error(tmp_path):
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match=r"none\.align: cannot be read \(No such file"):
         read_alignments(tmp_path / "none.align")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shisen.data.lines import read_lines
 from shisen.errors import UserError
 from shisen.files import written_aside
 
@@ -69,29 +70,19 @@ def parse_alignment(line: str, one_based: bool = False, where: str = "alignment"
     return Alignment(frozenset(sure), frozenset(possible))
 
 
-def read_alignments(path: str | os.PathLike[str], one_based: bool = False) -> list[Alignment]:
+def read_alignments(path: str | Path, one_based: bool = False) -> list[Alignment]:
     """Read a Pharaoh file: one alignment a line, in order.
 
     Args:
-        path: the file, UTF-8.
+        path: the file, UTF-8, gzipped or not.
         one_based: words are counted from 1 in the file; the alignments returned count from 0.
 
     Raises:
         UserError: the file cannot be read, is not text, or a line holds something that is not a link.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}, line {line}: not UTF-8 text, so not a file of alignments") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the alignments: {error.strerror}") from None
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
     return [
         parse_alignment(line, one_based, where=f"{path}, line {number}")
-        for number, line in enumerate(lines, start=1)
+        for number, line in enumerate(read_lines(path), start=1)
     ]
 
 
