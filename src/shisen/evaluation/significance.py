@@ -4,7 +4,8 @@
 as far as the difference that was observed lies from none?
 *Randomisation* (Riezler & Maxwell 2005): were the systems the same, exchanging their outputs at random would
 not matter; how often does an exchange make a difference larger than the one observed?
-Both are two-sided, p = (c + 1) / (draws + 1).
+Both are two-sided, p = (c + 1) / (draws + 1), and 1 where no difference was observed: every difference is at
+least as large. (There sacrebleu, which counts larger ones only, gives two equal systems its smallest p.)
 """
 
 from __future__ import annotations
@@ -158,6 +159,8 @@ def _randomisation_p(
 
 
 def _p_value(drawn: np.ndarray, observed: float) -> float:
+    if observed == 0:
+        return 1.0
     return (int(np.sum(drawn > observed)) + 1) / (len(drawn) + 1)
 
 
