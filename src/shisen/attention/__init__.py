@@ -24,6 +24,7 @@ from shisen.attention.mechanisms import MECHANISMS, build_attention
 from shisen.attention.multi_head import KeyValueCache, MultiHeadAttention
 from shisen.attention.none import NoAttention, fixed_context
 from shisen.attention.rotary import rotate_by_position
+from shisen.attention.sparse import SparseSelfAttention, SparseWeights, sparse_dot_product
 
 __all__ = [
     "MECHANISMS",
@@ -35,6 +36,8 @@ __all__ = [
     "NoAttention",
     "PreparedKeys",
     "ScoredAttention",
+    "SparseSelfAttention",
+    "SparseWeights",
     "additive_scores",
     "additive_scores_gradients",
     "build_attention",
@@ -44,4 +47,5 @@ __all__ = [
     "masked_softmax",
     "rotate_by_position",
     "scaled_dot_product",
+    "sparse_dot_product",
 ]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shisen.plotting.bars import plot_bars
     from shisen.plotting.curves import plot_curves, read_training_log
     from shisen.plotting.heatmap import plot_comparison, plot_heatmap
+    from shisen.plotting.patterns import plot_pattern, plot_patterns
     from shisen.plotting.style import Figure, save_figure
 
 _HOMES = {
@@ -20,6 +21,8 @@ _HOMES = {
     "plot_comparison": "shisen.plotting.heatmap",
     "plot_curves": "shisen.plotting.curves",
     "plot_heatmap": "shisen.plotting.heatmap",
+    "plot_pattern": "shisen.plotting.patterns",
+    "plot_patterns": "shisen.plotting.patterns",
     "read_training_log": "shisen.plotting.curves",
     "save_figure": "shisen.plotting.style",
 }
@@ -30,6 +33,8 @@ __all__ = [
     "plot_comparison",
     "plot_curves",
     "plot_heatmap",
+    "plot_pattern",
+    "plot_patterns",
     "read_training_log",
     "save_figure",
 ]
