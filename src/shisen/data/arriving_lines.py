@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 from shisen.data.lines import (
     BYTE_ORDER_MARK,
@@ -31,13 +30,12 @@ def arriving_lines(source: str | Path, most: int) -> Iterator[list[str]]:
     if str(source) != "-":
         yield from chunked(read_lines(source), most)
         return
-    stdin = standard_input()
-    stream = stdin if isinstance(stdin, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stdin))
-    if stream.peek(2)[:2] == GZIP_MAGIC:
-        yield from chunked(read_lines("-"), most)
-        return
-    for arrived in _arrivals(stream):
-        yield from chunked(arrived, most)
+    with standard_input() as stream:
+        if stream.peek(2)[:2] == GZIP_MAGIC:
+            yield from chunked(read_lines("-"), most)
+            return
+        for arrived in _arrivals(stream):
+            yield from chunked(arrived, most)
 
 
 def chunked(lines: Iterable[str], most: int) -> Iterator[list[str]]:

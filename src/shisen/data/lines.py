@@ -10,7 +10,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -122,15 +122,24 @@ def raw_lines(source: str | Path) -> Iterator[bytes]:
         raise UserError(f"{name}: cannot be read ({error.strerror or error})") from None
 
 
-def standard_input() -> io.BufferedIOBase:
-    """The bytes of standard input.
+@contextmanager
+def standard_input() -> Iterator[io.BufferedReader]:
+    """The bytes of standard input, which stays open.
 
     Raises:
         UserError: it is closed (``<&-``).
     """
     if sys.stdin is None:
         raise UserError("standard input is closed; name a file, or send text by a pipe")
-    return cast(io.BufferedIOBase, sys.stdin.buffer)
+    stdin = sys.stdin.buffer
+    if isinstance(stdin, io.BufferedReader):
+        yield stdin
+        return
+    file: io.BufferedReader = io.BufferedReader(cast(io.RawIOBase, stdin))  # replaced by something in memory
+    try:
+        yield file
+    finally:
+        file.detach()  # or it would close what it wraps
 
 
 def _skip_to_line_end(file: io.BufferedReader) -> None:
@@ -141,10 +150,7 @@ def _skip_to_line_end(file: io.BufferedReader) -> None:
 def _open(source: str | Path, opened: ExitStack) -> io.BufferedReader:
     """A buffered stream of the text's bytes, unzipped where they are gzipped; ``opened`` closes the file."""
     if str(source) == "-":
-        file = standard_input()
-        if not isinstance(file, io.BufferedReader):  # standard input replaced by something in memory
-            file = io.BufferedReader(cast(io.RawIOBase, file))
-            opened.callback(file.detach)  # or it would close what it wraps
+        file = opened.enter_context(standard_input())
     else:
         file = opened.enter_context(open(source, "rb"))  # noqa: SIM115 - opened closes it
     if file.peek(2)[:2] == GZIP_MAGIC:
