@@ -7,7 +7,7 @@ import pytest
 from shisen.cli.main import main
 from shisen.data.embedded.corpus import CorpusRequest
 from shisen.demo import MARK, claim, run_demo
-from shisen.errors import UserError
+from shisen.errors import RunError, UserError
 
 _SMALL = CorpusRequest(pairs=60, min_words=4, max_words=7, validation_pairs=8, test_pairs=12)
 _SHORT = ("training.max_steps=3", "training.threads=1", "model.hidden_size=8", "model.embedding_size=8")
@@ -74,6 +74,20 @@ def test_it_says_what_it_does_step_by_step(demo):
     assert [line[:2] for line in demo[2]] == ["1.", "2.", "3.", "4."]
 
 
+def test_it_tells_what_it_trains_and_how_to_do_it_again(tmp_path, monkeypatch):
+    said, commands = [], []
+
+    def stop(config, out, quiet, command):
+        commands.append(command)
+        raise RunError("stopped")
+
+    monkeypatch.setattr("shisen.demo.train", stop)
+    with pytest.raises(RunError, match="stopped"):
+        run_demo(tmp_path / "my demo", _SMALL, ["model.attention=none"], quiet=True, say=said.append)
+    assert said[1] == "2. Training a recurrent model with no attention on 40 of them"
+    assert commands == [f"shisen demo --out '{tmp_path}/my demo' --set model.attention=none"]
+
+
 def test_wrong_settings_leave_an_earlier_result_alone(demo):
     folder, _, _ = demo
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -91,7 +105,21 @@ def test_the_result_of_an_earlier_demo_makes_room(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [MARK]
 
 
-@pytest.mark.parametrize("present", [["notes.txt"], [MARK, "notes.txt"], ["model"]])
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_what_a_killed_demo_was_writing_makes_room_too(tmp_path, is_marked):
+    if is_marked:
+        claim(tmp_path)
+        (tmp_path / ".corpus.partial-7").mkdir()
+        (tmp_path / "scores.json.12.partial").write_text("{")
+    else:
+        (tmp_path / f"{MARK}.12.partial").write_text("{")
+    claim(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [MARK]
+
+
+@pytest.mark.parametrize(
+    "present", [["notes.txt"], [MARK, "notes.txt"], ["model"], [MARK, "notes.txt.12.partial"]]
+)
 def test_a_folder_that_holds_anything_else_is_refused_untouched(tmp_path, present):
     for name in present:
         (tmp_path / name).write_text("mine")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shisen.errors import RunError
-from shisen.files import write_atomically, written_aside
+from shisen.files import leftovers, write_atomically, written_aside
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -64,3 +64,18 @@ def test_a_named_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_error() -> None:
     with pytest.raises(RunError, match="/dev/full could not be written: No space left"):
         write_atomically("/dev/full", "text")
+
+
+def test_what_a_killed_process_was_writing_can_be_told_from_other_files(tmp_path: Path) -> None:
+    aside = []
+    with written_aside(tmp_path / "model.bin"):
+        aside += list(tmp_path.iterdir())
+        for name in ("model.bin.partial", "notes.12.partial.txt", "7.partial", "model.bin"):
+            (tmp_path / name).touch()
+        (tmp_path / "folder.12.partial").mkdir()
+        assert list(leftovers(tmp_path)) == [(aside[0], "model.bin")]
+
+
+def test_what_is_no_text_is_written_as_an_escape(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "text", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "text").read_bytes() == rb"caf\udce9"

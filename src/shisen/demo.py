@@ -8,6 +8,7 @@ replaces.
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import time
@@ -25,17 +26,21 @@ from shisen.data.embedded.grammar import embedded_grammar
 from shisen.data.embedded.parser import parse
 from shisen.errors import RunError, UserError
 from shisen.evaluation.system import Evaluation, evaluate_system
-from shisen.files import write_atomically
+from shisen.files import leftovers, write_atomically
 from shisen.pipelines import Translation, Translator
 from shisen.plotting import plot_heatmap, save_figure
 from shisen.training.config import Config
 from shisen.training.config_file import dump_config, load_config
+from shisen.training.model_card import attention_in_words
 from shisen.training.run import train
 
 MARK = "demo.json"
 """The file by which the demo knows a folder as its own."""
 
 _WRITTEN = {MARK, "config.yaml", "corpus", "model", "heatmaps", "translations.tsv", "scores.json"}
+
+# How a corpus is named while it is written: what is so named was left when a demo was killed.
+_CORPUS_ASIDE = re.compile(r"\.corpus\.partial-\d+")
 
 REQUEST = CorpusRequest(pairs=20_800, seed=1, min_words=4, max_words=12, validation_pairs=300, test_pairs=500)
 """The corpus of the demo."""
@@ -91,9 +96,12 @@ def run_demo(
     splits = write_corpus(request, folder / "corpus")
     write_atomically(folder / "config.yaml", dump_config(config))
 
-    say(f"2. Training a recurrent model with Bahdanau attention on {len(splits['train']):,} of them")
+    say(
+        f"2. Training a {config.model.family} model with {attention_in_words(config.model)} "
+        f"on {len(splits['train']):,} of them"
+    )
     started = time.perf_counter()
-    train(config, folder / "model", quiet=quiet, command=f"shisen demo --out {folder}")
+    train(config, folder / "model", quiet=quiet, command=_command(folder, overrides))
     train_seconds = time.perf_counter() - started
 
     say(f"3. Translating {len(splits['test']):,} held-out sentences and scoring translations and attention")
@@ -124,7 +132,7 @@ def run_demo(
 
 
 def claim(folder: Path) -> None:
-    """Make the folder ready: new, empty, or cleared of what an earlier demo left.
+    """Make the folder ready: new, empty, or cleared of what an earlier demo left, even one that was killed.
 
     Raises:
         UserError: the folder holds something that no demo wrote; nothing is touched.
@@ -132,8 +140,9 @@ def claim(folder: Path) -> None:
     if not folder.is_dir():
         check_free(folder)
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    foreign = sorted(present - _WRITTEN)
-    if foreign or (present and MARK not in present):
+    left = _left_by_a_kill(folder) if present else set()
+    foreign = sorted(present - _WRITTEN - left)
+    if foreign or (present - left and MARK not in present):
         what = f"{foreign[0]!r}, which" if foreign else "files that"
         raise UserError(
             f"{folder}: holds {what} no demo wrote; nothing was touched, name a new folder with --out"
@@ -147,6 +156,12 @@ def claim(folder: Path) -> None:
         write_atomically(folder / MARK, json.dumps(mark, indent=2) + "\n")
     except OSError as error:
         raise RunError(f"{folder}: cannot write here: {error.strerror}") from error
+
+
+def _left_by_a_kill(folder: Path) -> set[str]:
+    """The names of what a demo was writing when it was killed."""
+    files = {path.name for path, name in leftovers(folder) if name in _WRITTEN}
+    return files | {path.name for path in folder.iterdir() if _CORPUS_ASIDE.fullmatch(path.name)}
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -182,6 +197,12 @@ def settings(folder: Path) -> dict[str, Any]:
             "average_last": 0,
         },
     }
+
+
+def _command(folder: Path, overrides: Sequence[str]) -> str:
+    """What to type for the same again."""
+    words = (word for override in overrides for word in ("--set", override))
+    return shlex.join(["shisen", "demo", "--out", str(folder), *words])
 
 
 def _configure(folder: Path, overrides: Sequence[str]) -> Config:

@@ -1,12 +1,15 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from shisen.errors import RunError
+
+_ASIDE = re.compile(r"(.+)\.\d+\.partial")
 
 
 @contextmanager
@@ -39,8 +42,22 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a whole file (text as UTF-8), so that it is as wanted or as it was, whatever happens.
 
+    What is no text, as in the name of a file that was not named in UTF-8, is written as an escape.
+
     Raises:
         RunError: As `written_aside`.
     """
     with written_aside(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+
+
+def leftovers(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Find the files that `written_aside` left in a folder because its process was killed.
+
+    Yields:
+        The file, and the name that it was to have.
+    """
+    for path in sorted(folder.iterdir()):
+        match = _ASIDE.fullmatch(path.name)
+        if match and path.is_file():
+            yield path, match[1]

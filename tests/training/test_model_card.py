@@ -68,9 +68,17 @@ def test_a_file_name_with_a_backtick_stays_code(configure):
 
 def test_what_was_not_measured_is_not_claimed(configure):
     facts = dataclasses.replace(
-        FACTS, validation_loss=None, bleu=None, signature=None, kept="the last, of step 9"
+        FACTS, validation_loss=None, bleu=None, signature=None, validation_pairs=0, kept="the last, of step 9"
     )
     card = model_card(configure("data.validation=null"), STATE, facts)
     assert "Nothing: there were no validation pairs. The parameters are the last, of step 9." in card
     assert "perplexity" not in card
     assert "BLEU, greedy" not in card
+
+
+def test_a_run_that_was_stopped_before_its_first_validation_says_so(configure):
+    facts = dataclasses.replace(
+        FACTS, validation_loss=None, bleu=None, signature=None, kept="those of step 9"
+    )
+    card = model_card(configure(), STATE, facts)
+    assert "Nothing: the run stopped before its first validation. The parameters are those of step 9." in card

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from shisen import __version__
+from shisen.models.config import ModelConfig
 from shisen.training.config import Config
 from shisen.training.config_file import dump_config
 from shisen.training.state import RunState
@@ -21,7 +22,7 @@ class CardFacts:
         command: What was typed.
         parameters: How many numbers the model has.
         kept: Which parameters these are, in words.
-        validation_loss: Theirs; None without validation pairs.
+        validation_loss: Theirs; None without a validation.
         bleu: Theirs, or None.
         bleu_sentences: How many pairs BLEU was computed from.
         signature: sacrebleu's record of how.
@@ -58,8 +59,9 @@ def model_card(config: Config, state: RunState, facts: CardFacts) -> str:
             "",
             f"# {_title(config)}",
             "",
-            f"A {config.model.family} encoder-decoder with {_attention(config)}, {facts.parameters:,} "
-            f"parameters, trained with shisen {__version__}. Fingerprint `{facts.fingerprint}`.",
+            f"A {config.model.family} encoder-decoder with {attention_in_words(config.model)}, "
+            f"{facts.parameters:,} parameters, trained with shisen {__version__}. "
+            f"Fingerprint `{facts.fingerprint}`.",
             "",
             "```python",
             "from shisen import Translator",
@@ -101,16 +103,19 @@ def _title(config: Config) -> str:
     direction = ""
     if tokenizer.source_language and tokenizer.target_language:
         direction = f" from {tokenizer.source_language} to {tokenizer.target_language}"
-    return f"Translation{direction} with {_attention(config)}"
+    return f"Translation{direction} with {attention_in_words(config.model)}"
 
 
-def _attention(config: Config) -> str:
-    return "no attention" if config.model.attention == "none" else f"{config.model.attention} attention"
+def attention_in_words(model: ModelConfig) -> str:
+    """Return the name of a model's attention, as after "with"."""
+    return "no attention" if model.attention == "none" else f"{model.attention} attention"
 
 
 def _measured(config: Config, state: RunState, facts: CardFacts) -> list[str]:
     if facts.validation_loss is None:
-        return [f"Nothing: there were no validation pairs. The parameters are {facts.kept}."]
+        is_early = facts.validation_pairs > 0
+        why = "the run stopped before its first validation" if is_early else "there were no validation pairs"
+        return [f"Nothing: {why}. The parameters are {facts.kept}."]
     from math import exp
 
     rows = [
