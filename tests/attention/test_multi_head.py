@@ -90,7 +90,12 @@ def test_parameters_carry_the_names_of_the_design_and_start_as_published():
     assert not [name for name, _ in MultiHeadAttention(8, 2, bias=False).named_parameters() if "bias" in name]
 
 
-@pytest.mark.parametrize("options", [{}, {"rotary": True}, {"key_value_heads": 1}])
+POSITIONS = ["rotary", "alibi", "relative"]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"key_value_heads": 1}, *({"positions": kind} for kind in POSITIONS)]
+)
 def test_step_by_step_with_the_cache_is_all_at_once_with_the_causal_mask(options):
     attention = MultiHeadAttention(8, 2, **options).double().eval()
     x = torch.randn(3, 6, 8, dtype=torch.float64)
@@ -114,13 +119,29 @@ def test_the_cache_follows_the_beams():
 
 
 def test_a_rotary_layer_does_not_see_where_a_sentence_begins():
-    attention = MultiHeadAttention(8, 2, rotary=True).double()
+    attention = MultiHeadAttention(8, 2, positions="rotary").double()
     x = torch.randn(1, 5, 8, dtype=torch.float64)
     context, _ = attention(x)
     moved, _ = attention.attend(x, attention.prepare(x, first_position=7), first_position=7)
     torch.testing.assert_close(moved, context, rtol=1e-5, atol=1e-6)
     swapped, _ = attention(x.flip(1))
     assert not torch.allclose(swapped.flip(1), context)  # without positions it would be
+
+
+@pytest.mark.parametrize("kind", POSITIONS)
+def test_with_positions_the_order_of_the_sentence_matters(kind):
+    x = torch.randn(1, 5, 8, dtype=torch.float64)
+    for positions in (None, kind):
+        attention = MultiHeadAttention(8, 2, positions=positions).double()
+        swapped = attention(x[:, [1, 0, 2, 3, 4]])[0][:, [1, 0, 2, 3, 4]]
+        assert torch.allclose(swapped, attention(x)[0]) == (positions is None)
+
+
+def test_relative_distances_are_parameters_that_learn():
+    attention = MultiHeadAttention(8, 2, positions="relative", max_distance=3)
+    assert attention.distances.shape == (7, 4)
+    attention(torch.randn(2, 5, 8))[0].sin().sum().backward()
+    assert (attention.distances.grad.abs().sum(1) > 0).all()
 
 
 def test_a_batch_is_its_sentences_and_padding_changes_nothing():
@@ -180,8 +201,9 @@ def test_dropped_heads_are_left_out_whole_in_training_alone():
     assert abs(is_kept.mean() - 0.516) < 0.02  # 1/2, and 1/4 more of the 1/16 in which none was left
 
 
-def test_gradients_are_those_of_finite_differences():
-    attention = MultiHeadAttention(4, 2, rotary=True).double()
+@pytest.mark.parametrize("kind", POSITIONS)
+def test_gradients_are_those_of_finite_differences(kind):
+    attention = MultiHeadAttention(4, 2, positions=kind).double()
     x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[1, 1, 1], [1, 0, 0]]).bool()
     assert torch.autograd.gradcheck(lambda x: attention(x, mask=mask, return_weights=True), [x])
@@ -193,12 +215,17 @@ def test_gradients_are_those_of_finite_differences():
         ((8, 3), {}, "expected heads that divide model_size 8, got 3"),
         ((8, 0), {}, "expected heads of 1 or more, got 0"),
         ((8, 4), {"key_value_heads": 3}, "expected key_value_heads that divide heads 4, got 3"),
-        ((6, 2), {"rotary": True}, "rotary positions need heads of an even size, got 3"),
+        (
+            (8, 2),
+            {"positions": "sin"},
+            "unknown positions 'sin'; choose one of rotary, alibi, rel",
+        ),
+        ((6, 2), {"positions": "rotary"}, "rotary positions need heads of an even size, got 3"),
         ((8, 2), {"dropout": 1.0}, r"expected dropout in \[0, 1\), got 1.0"),
         ((8, 2), {"drop_head": -0.1}, r"expected drop_head in \[0, 1\), got -0.1"),
     ],
 )
-def test_impossible_sizes_are_refused(arguments, options, message):
+def test_impossible_sizes_are_refused(arguments, options, message, shapes_unchecked):
     with pytest.raises(ValueError, match=message):
         MultiHeadAttention(*arguments, **options)
 

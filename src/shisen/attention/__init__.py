@@ -23,7 +23,7 @@ from shisen.attention.mechanism import Mechanism, PreparedKeys, ScoredAttention
 from shisen.attention.mechanisms import MECHANISMS, build_attention
 from shisen.attention.multi_head import KeyValueCache, MultiHeadAttention
 from shisen.attention.none import NoAttention, fixed_context
-from shisen.attention.rotary import rotate_by_position
+from shisen.attention.positions import alibi_bias, alibi_slopes, relative_scores, rotate_by_position
 from shisen.attention.sparse import SparseSelfAttention, SparseWeights, sparse_dot_product
 
 __all__ = [
@@ -40,11 +40,14 @@ __all__ = [
     "SparseWeights",
     "additive_scores",
     "additive_scores_gradients",
+    "alibi_bias",
+    "alibi_slopes",
     "build_attention",
     "causal_mask",
     "dot_scores",
     "fixed_context",
     "masked_softmax",
+    "relative_scores",
     "rotate_by_position",
     "scaled_dot_product",
     "sparse_dot_product",

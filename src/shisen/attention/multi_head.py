@@ -1,7 +1,7 @@
 """Multi-head attention: Vaswani et al., "Attention is all you need", NeurIPS 2017
 (https://arxiv.org/abs/1706.03762), section 3.2.2."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from shisen.attention.dot_product import scaled_dot_product
 from shisen.attention.mechanism import require_positive
-from shisen.attention.rotary import rotate_by_position
+from shisen.attention.positions import alibi_bias, relative_scores, rotate_by_position
 
+Positions = Literal["rotary", "alibi", "relative"]
 HeadMask = Float[Tensor, " heads"] | Bool[Tensor, " heads"] | Float[Tensor, "batch heads"]
 
 
@@ -58,7 +59,10 @@ class MultiHeadAttention(nn.Module):
         key_value_heads: heads of the keys and values, each shared by heads / key_value_heads heads of the
             queries: 1 is multi-query attention (Shazeer 2019), fewer than ``heads`` grouped-query attention
             (Ainslie et al. 2023); None: ``heads``.
-        rotary: whether queries and keys are turned by their position (Su et al. 2021); for self-attention.
+        positions: what tells the heads where a token stands, for self-attention: "rotary" turns queries and
+            keys (Su et al. 2021), "alibi" lowers the scores with the distance (Press et al. 2022), "relative"
+            learns a vector for each distance (Shaw et al. 2018; parameter ``distances``); None: nothing does.
+        max_distance: of "relative": from there on all distances are one.
         drop_head: probability of dropping a whole head in training, the others scaled up (Zhou et al. 2020).
 
     Raises:
@@ -76,7 +80,8 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
         *,
         key_value_heads: int | None = None,
-        rotary: bool = False,
+        positions: Positions | None = None,
+        max_distance: int = 16,
         drop_head: float = 0.0,
     ) -> None:
         """Make the four projections."""
@@ -90,12 +95,16 @@ class MultiHeadAttention(nn.Module):
             key_size=key_size,
             value_size=value_size,
             key_value_heads=key_value_heads,
+            max_distance=max_distance,
         )
         if model_size % heads:
             raise ValueError(f"expected heads that divide model_size {model_size}, got {heads}")
         if heads % key_value_heads:
             raise ValueError(f"expected key_value_heads that divide heads {heads}, got {key_value_heads}")
-        if rotary and model_size // heads % 2:
+        if positions is not None and positions not in get_args(Positions):
+            allowed = ", ".join(get_args(Positions))
+            raise ValueError(f"unknown positions {positions!r}; choose one of {allowed}, or None")
+        if positions == "rotary" and model_size // heads % 2:
             raise ValueError(f"rotary positions need heads of an even size, got {model_size // heads}")
         for name, probability in (("dropout", dropout), ("drop_head", drop_head)):
             if not 0.0 <= probability < 1.0:
@@ -103,7 +112,7 @@ class MultiHeadAttention(nn.Module):
         self.model_size, self.key_size, self.value_size = model_size, key_size, value_size
         self.heads, self.key_value_heads = heads, key_value_heads
         self.head_size = model_size // heads
-        self.dropout, self.rotary, self.drop_head = dropout, rotary, drop_head
+        self.dropout, self.positions, self.drop_head = dropout, positions, drop_head
         self.query = nn.Linear(model_size, model_size, bias)
         self.key = nn.Linear(key_size, key_value_heads * self.head_size, bias)
         self.value = nn.Linear(value_size, key_value_heads * self.head_size, bias)
@@ -112,6 +121,9 @@ class MultiHeadAttention(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             if bias:
                 nn.init.zeros_(layer.bias)
+        if positions == "relative":
+            self.distances = nn.Parameter(torch.empty(2 * max_distance + 1, self.head_size))
+            nn.init.xavier_uniform_(self.distances)
 
     def prepare(
         self,
@@ -135,7 +147,7 @@ class MultiHeadAttention(nn.Module):
                 expected = f"[{', '.join(map(str, keys.shape[:2]))}, {size}]"
                 raise ValueError(f"expected {name} of shape {expected}, got {list(given.shape)}")
         projected = self._split(self.key(keys), self.key_value_heads)
-        if self.rotary:
+        if self.positions == "rotary":
             projected = rotate_by_position(projected, first_position)
         return KeyValueCache(projected, self._split(self.value(values), self.key_value_heads))
 
@@ -148,7 +160,7 @@ class MultiHeadAttention(nn.Module):
         bias: Float[Tensor, "..."] | None = None,
         head_mask: HeadMask | None = None,
         is_causal: bool = False,
-        first_position: int = 0,
+        first_position: int | None = None,
         return_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch queries model_size"], Float[Tensor, "batch heads queries keys"] | None]:
         """Attend to projected keys; arguments and results as ``forward`` has them.
@@ -157,7 +169,8 @@ class MultiHeadAttention(nn.Module):
             query: what asks.
             cache: what ``prepare`` returned, of all positions that may be attended to.
             mask: as ``forward``. bias, head_mask, is_causal, return_weights: the same.
-            first_position: the position of the first query, for rotary positions.
+            first_position: the position of the first query; the keys stand at those from 0 on. None: the last
+                query stands at the last key's position.
         """
         if query.ndim != 3 or query.shape[-1] != self.model_size or len(query) != len(cache.keys):
             raise ValueError(
@@ -165,9 +178,13 @@ class MultiHeadAttention(nn.Module):
                 f"got {list(query.shape)}"
             )
         projected = self._split(self.query(query), self.heads)  # [batch, heads, queries, head_size]
-        if self.rotary:
-            projected = rotate_by_position(projected, first_position)
         keys, values = (self._shared(part) for part in cache)  # [batch, heads, keys, head_size]
+        first = keys.shape[2] - query.shape[1] if first_position is None else first_position
+        if self.positions == "rotary":
+            projected = rotate_by_position(projected, first)
+        by_position = self._by_position(projected, keys.shape[2], first)
+        if by_position is not None:
+            bias = by_position if bias is None else bias + by_position
         context, weights = scaled_dot_product(
             projected,
             keys,
@@ -236,6 +253,14 @@ class MultiHeadAttention(nn.Module):
         """Keys or values with as many heads as the queries have."""
         groups = self.heads // self.key_value_heads
         return part if groups == 1 else part.repeat_interleave(groups, 1)
+
+    def _by_position(self, query: Tensor, keys: int, first: int) -> Tensor | None:
+        """What the distance between query and key adds to the scores, [… heads, queries, keys]."""
+        if self.positions == "alibi":
+            return alibi_bias(self.heads, query.shape[2], keys, first, query.device).to(query.dtype)
+        if self.positions == "relative":
+            return relative_scores(query, self.distances, keys, first)
+        return None
 
     def _kept_heads(self, context: Tensor) -> Tensor:
         """Which heads of a sentence are kept, [batch, heads, 1, 1], scaled by their number; one at least."""
