@@ -49,6 +49,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks on the corpus in DATA=folde
 	$(BIN)/python benchmarks/joeynmt_comparison.py --data "$(DATA)"
 	$(BIN)/python benchmarks/reduced_precision.py --data "$(DATA)"
 	$(BIN)/python benchmarks/additive_attention_memory.py
+	$(BIN)/python benchmarks/multi_head_attention.py
 	$(BIN)/python benchmarks/sparse_attention.py
 	$(BIN)/python benchmarks/data_memory.py
 	$(BIN)/python benchmarks/start_up.py
