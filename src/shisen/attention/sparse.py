@@ -117,17 +117,23 @@ def sparse_dot_product(
         of_rows = (
             q.index_select(1, rows).flatten(0, 1).transpose(1, 2)
         )  # [batch * rows, heads, size, features]
-        of_columns = [
-            part.index_select(1, columns.flatten()).unflatten(1, columns.shape).flatten(2, 3).flatten(0, 1)
+        # [batch * rows, heads, columns * size, features]
+        k_of_columns, v_of_columns = (
+            part.index_select(1, columns.flatten())
+            .unflatten(1, columns.shape)
+            .flatten(2, 3)
+            .flatten(0, 1)
+            .transpose(1, 2)
             for part in (k, v)
-        ]  # [batch * rows, columns * size, heads, features]
+        )
         allowed_here = allowed.expand(batch, *allowed.shape)  # [batch, rows, size, columns * size]
         if is_real is not None:
             keys_are_real = is_real.index_select(1, columns.flatten()).unflatten(1, columns.shape).flatten(2)
             allowed_here = allowed_here & keys_are_real[:, :, None]
         context, row_weights = scaled_dot_product(
             of_rows,
-            *(part.transpose(1, 2) for part in of_columns),
+            k_of_columns,
+            v_of_columns,
             allowed_here.flatten(0, 1)[:, None],
             scale=scale,
             dropout=dropout,
