@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from shisen.errors import UserError
 from shisen.training.config_file import dump_config
 from shisen.training.run import train
 
@@ -38,14 +40,19 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, configure):
     killed = tmp_path / "killed"
     arguments = ["train", str(tmp_path / "kill.yaml"), "--out", str(killed)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "shisen", *arguments], env=environment)
-    deadline = time.monotonic() + 120
-    while not any(step > 25 for step in steps_in(killed / "training_log.jsonl")):
-        assert process.poll() is None, "the run ended by itself"
-        assert time.monotonic() < deadline, "the run does not get going"
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    with subprocess.Popen([sys.executable, "-m", "shisen", *arguments], env=environment) as process:
+        try:
+            deadline = time.monotonic() + 300
+            while not any(step > 25 for step in steps_in(killed / "training_log.jsonl")):
+                assert process.poll() is None, "the run ended by itself"
+                assert time.monotonic() < deadline, "the run does not get going"
+                time.sleep(0.002)
+            if os.name == "posix":
+                with pytest.raises(UserError, match=re.escape(f"{killed}: another process is training this")):
+                    train(config, killed, resume=True, quiet=True)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
     assert not (killed / "model.safetensors").exists(), "it was killed too late for this test"
 
     resumed = train(config, killed, resume=True, quiet=True)
@@ -55,3 +62,5 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, configure):
     logs = [steps_in(run / "training_log.jsonl") for run in (whole, resumed)]
     assert logs[0] == logs[1]
     assert not (resumed / "cache").exists()
+    left = [{path.name for path in (run / "checkpoints").iterdir()} for run in (whole, resumed)]
+    assert left[0] == left[1]

@@ -14,6 +14,7 @@ from shisen.training.checkpoints import SafetensorsCheckpointIO
 from shisen.training.config_file import load_config
 from shisen.training.loop import TrainingLoop
 from shisen.training.run import TrainingInterrupted, train
+from shisen.training.run_directory import RunDirectory
 from shisen.training.snapshots import Snapshots
 from shisen.training.task import TranslationTask
 
@@ -50,6 +51,14 @@ def stop_at(monkeypatch, step: int, number: signal.Signals = signal.SIGTERM) -> 
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(TrainingLoop, "_count", count_and_stop)
+
+
+class Killed(BaseException):
+    """What ends a run at once, as SIGKILL does: nothing handles it."""
+
+
+def killed(*arguments, **settings):
+    raise Killed
 
 
 def test_a_run_leaves_a_whole_model_directory(tmp_path, configure):
@@ -182,6 +191,95 @@ def test_a_finished_run_has_nothing_to_go_on_with_until_a_limit_is_raised(tmp_pa
         for run in (out, whole)
     ]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+@pytest.mark.parametrize("place", ["_Run._choose", "model_directory.save_model", "write_atomically"])
+def test_a_run_killed_before_its_model_is_whole_writes_it_when_it_goes_on(
+    tmp_path, configure, monkeypatch, place
+):
+    config = configure("training.max_steps=24")
+    whole = train(config, tmp_path / "whole", quiet=True)
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:  # leaves the model of the moment, with its card
+        stop_at(patch, 13)
+        with pytest.raises(TrainingInterrupted):
+            train(config, out, quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"shisen.training.run.{place}", killed)
+        with pytest.raises(Killed):
+            train(config, out, resume=True, quiet=True)
+    assert not (out / "README.md").exists()
+    train(config, out, resume=True, quiet=True)
+    assert_same_parameters(whole, out)
+    assert "ended by 24 updates (max_steps)" in (out / "README.md").read_text()
+
+
+def test_a_run_without_validation_killed_before_its_model_is_written_has_lost_nothing(
+    tmp_path, configure, monkeypatch
+):
+    config = configure("data.validation=null", "training.max_steps=6")
+    whole = train(config, tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("shisen.training.run.model_directory.save_model", killed)
+        with pytest.raises(Killed):
+            train(config, tmp_path / "run", quiet=True)
+    train(config, tmp_path / "run", resume=True, quiet=True)
+    assert_same_parameters(whole, tmp_path / "run")
+
+
+def test_a_lower_limit_ends_an_interrupted_run(tmp_path, configure, monkeypatch):
+    out = tmp_path / "run"
+    stop_at(monkeypatch, 13)
+    with pytest.raises(TrainingInterrupted):
+        train(configure(), out, quiet=True)
+    train(configure("training.max_steps=12"), out, resume=True, quiet=True)
+    card = (out / "README.md").read_text()
+    assert "ended by 13 updates (max_steps)" in card
+    assert "the best of all validations, of step 10" in card
+
+
+def test_a_run_extended_and_killed_before_its_next_checkpoint_goes_on(tmp_path, configure, monkeypatch):
+    out = train(configure("training.max_steps=10"), tmp_path / "run", quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("shisen.training.run._Run._fit", killed)
+        with pytest.raises(Killed):
+            train(configure("training.max_steps=12"), out, resume=True, quiet=True)
+    train(RunDirectory(out).read_config(), out, resume=True, quiet=True)
+    assert read_log(out)[-1]["step"] == 12
+
+
+def test_a_checkpoint_that_does_not_tell_its_limits_goes_on_too(tmp_path, configure, capfd):
+    out = train(configure("training.max_steps=4"), tmp_path / "run", quiet=True)
+    files, path = SafetensorsCheckpointIO(), out / "checkpoints" / "last.safetensors"
+    checkpoint = files.load_checkpoint(path)
+    del checkpoint["run"]["limits"]
+    files.save_checkpoint(checkpoint, path)
+    train(configure("training.max_steps=4"), out, resume=True)
+    assert "nothing to do" in capfd.readouterr().err
+    train(configure("training.max_steps=6"), out, resume=True, quiet=True)
+    assert read_log(out)[-1]["step"] == 6
+
+
+def test_a_run_that_another_process_is_at_work_on_is_left_alone(tmp_path, configure):
+    pytest.importorskip("fcntl", reason="the system has no such locks")
+    config = configure("training.max_steps=2")
+    out = train(config, tmp_path / "run", quiet=True)
+    with (
+        RunDirectory(out).locked(),
+        pytest.raises(UserError, match="run: another process is training this run; wait until it ends"),
+    ):
+        train(config, out, resume=True, quiet=True)
+    train(config, out, resume=True, quiet=True)
+    assert not (out / "checkpoints" / "lock").exists()
+
+
+def test_what_a_killed_run_was_writing_is_removed_when_it_goes_on(tmp_path, configure):
+    out = train(configure("training.max_steps=2"), tmp_path / "run", quiet=True)
+    left = [out / "README.md.12.partial", out / "checkpoints" / "last.safetensors.12.partial"]
+    for path in left:
+        path.write_text("half")
+    train(configure("training.max_steps=3"), out, resume=True, quiet=True)
+    assert not any(path.exists() for path in left)
 
 
 def test_a_run_is_not_written_over(tmp_path, configure):

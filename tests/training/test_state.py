@@ -4,7 +4,7 @@ import pytest
 
 from shisen.errors import UserError
 from shisen.training.config import TrainingConfig
-from shisen.training.state import RunState, Window
+from shisen.training.state import LIMITS, RunState, Window
 
 
 def state(**values) -> RunState:
@@ -82,3 +82,14 @@ def test_a_run_stops_at_the_limit_that_comes_first(values, limits, reason):
 def test_patience_has_no_meaning_without_validations():
     run = state(validations_without_improvement=99)
     assert run.stop_reason(TrainingConfig(patience=1), has_validations=False) is None
+
+
+def test_a_run_that_is_over_stays_over_until_a_limit_changes():
+    ended, values = "1 minutes (max_minutes)", TrainingConfig(max_minutes=1).model_dump()
+    # It ended a little early, since another validation would not have fitted in.
+    run = state(seconds=59.0, finished_by=ended, limits={limit: values[limit] for limit in LIMITS})
+    found = []
+    for changed in ({}, {"checkpoint_minutes": 1}, {"max_minutes": 14}, {}, {"max_minutes": 0.5}):
+        run.judge(TrainingConfig(**{"max_minutes": 1, **changed}), has_validations=True)
+        found.append(run.finished_by)
+    assert found == [ended, ended, None, None, "0.5 minutes (max_minutes)"]

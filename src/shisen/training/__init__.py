@@ -4,5 +4,6 @@ In the order in which a run meets them: ``config`` says what can be set, ``confi
 ``config_text`` explains it; ``run`` puts the parts together; ``stream`` brings the batches, ``task`` is one
 step, ``loop`` decides what happens between steps, ``validation`` measures; ``schedules`` holds what changes
 with the step, ``machine`` what depends on the hardware, ``state`` where a run stands; ``checkpoints`` and
-``snapshots`` keep it on disk; ``log``, ``progress`` and ``model_card`` tell what came out.
+``snapshots`` keep it on disk, in a ``run_directory`` that ``lock`` keeps for one process alone; ``log``,
+``progress`` and ``model_card`` tell what came out.
 """

@@ -16,7 +16,7 @@ from torch import nn
 from shisen import __version__, model_directory
 from shisen.data.batches import BucketedBatches
 from shisen.data.corpus import TokenizedCorpus
-from shisen.errors import RunError, UserError
+from shisen.errors import RunError, UserError, is_out_of_memory
 from shisen.files import write_atomically
 from shisen.models import build_model
 from shisen.training import machine
@@ -63,32 +63,31 @@ def train(
         The model directory.
 
     Raises:
-        UserError: The configuration, the data or the directory cannot be used.
+        UserError: The configuration, the data or the directory cannot be used, or another process uses it.
         TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
         RunError: The loss is no longer a number, the disk or the memory is full.
     """
     directory = RunDirectory(Path(out))
     _check_tensorboard(config)
-    state = None
     if resume:
-        has_new_limits = directory.go_on(config)
-        state = directory.read_state()
-        if state is not None and has_new_limits:
-            state.finished_by = state.stop_reason(config.training, config.data.validation is not None)
+        directory.check(config)
     else:
         machine.resolve_device(config.training)  # before anything is written
         directory.begin(config)
-    run = _Run(config, directory, state, resume, quiet, command or f"# shisen.training.run.train(…, {out})")
-    try:
-        return run.carry_out()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(config) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # PyTorch's allocator on the CPU has no class for it
-            raise _out_of_memory(config) from error
-        raise
-    finally:
-        run.display.close()
+    with directory.locked():
+        state = directory.read_state() if resume else None
+        if state is not None:
+            state.judge(config.training, config.data.validation is not None)
+        command = command or f"# shisen.training.run.train(…, {out})"
+        run = _Run(config, directory, state, resume, quiet, command)
+        try:
+            return run.carry_out()
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise _out_of_memory(config) from error
+            raise
+        finally:
+            run.display.close()
 
 
 class _Run:
@@ -115,7 +114,7 @@ class _Run:
     def carry_out(self) -> Path:
         """Prepare, train and finish; each only as far as it is not done already."""
         path = self.directory.path
-        if self.saved_state is not None and self.saved_state.finished_by and self.directory.has_model:
+        if self.saved_state is not None and self.saved_state.finished_by and self.directory.has_result:
             self.display.note(f"{path}: this run has ended, by {self.saved_state.finished_by}; nothing to do")
             return path
         has_cache = self.directory.cache.exists()
@@ -128,9 +127,10 @@ class _Run:
                 self.directory.remove_cache()
             raise
         if not self.is_new:
-            self.directory.keep_config(self.config)
-        loop = self._fit() if not self.state.finished_by else None
-        if loop is not None and loop.is_interrupted and not self.state.finished_by:
+            self.directory.go_on(self.config)
+        if self.state.finished_by:
+            self._load_last()
+        elif self._fit().is_interrupted and not self.state.finished_by:
             self._export(f"those of step {self._load_best():,} of a run that was interrupted")
             raise TrainingInterrupted(
                 f"stopped at step {self.state.step:,} and saved; go on with: {self.directory.resume_command}"
@@ -171,7 +171,9 @@ class _Run:
         if saved is None:
             device = machine.resolve_device(self.config.training)
             precision = machine.resolve_precision(self.config.training, device)
-            return RunState(precision, device, machine.resolve_threads(self.config.training), fingerprint)
+            state = RunState(precision, device, machine.resolve_threads(self.config.training), fingerprint)
+            state.judge(self.config.training, self.data.validation is not None)
+            return state
         if saved.data_fingerprint != fingerprint:
             raise UserError(
                 f"{self.directory.path}: the training data is not what the run was begun with (fingerprint "
@@ -250,6 +252,12 @@ class _Run:
             log.close()
         return loop
 
+    def _load_last(self) -> None:
+        """Give the model the last parameters of a run that ended, but was killed before it wrote them."""
+        checkpoint = SafetensorsCheckpointIO().load_checkpoint(self.directory.checkpoint)
+        task = TranslationTask(self.model, self.config.training, self.state, self.total_steps)
+        task.load_state_dict(checkpoint["state_dict"])
+
     def _load_best(self) -> int:
         """Give the model the best parameters so far, or leave it the last ones; return their step."""
         state = self.state
@@ -262,7 +270,7 @@ class _Run:
     def _choose(self) -> str:
         """Give the model the parameters to keep, and say in words which they are."""
         state, steps = self.state, self.state.snapshot_steps
-        if self.validator is None:
+        if self.validator is None or state.best_step == 0:
             return f"the last, of step {state.step:,}"
         if len(steps) > 1:
             self.display.busy("averaging")
@@ -285,6 +293,7 @@ class _Run:
     def _export(self, kept: str) -> None:
         """Write the model directory with the parameters that the model has now."""
         data, path = self.data, self.directory.path
+        self.directory.card.unlink(missing_ok=True)  # it is written last: where it is, the rest is whole
         model_directory.save_model(
             path,
             self.model,

@@ -1,25 +1,26 @@
 """The directory of a run: what lies where, whether it may be used, what a run that goes on finds in it."""
 
+import contextlib
 import json
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from shisen.errors import RunError, UserError
-from shisen.files import write_atomically
+from shisen.files import leftovers, write_atomically
 from shisen.model_directory import PARAMETERS
 from shisen.training.config import Config
 from shisen.training.config_file import changed_keys, dump_config, load_config
-from shisen.training.state import RunState
+from shisen.training.lock import locked
+from shisen.training.state import LIMITS, RunState
 
 # What may be changed when a run goes on: when it ends, and when it saves.
 _CHANGEABLE = {
-    "training.max_epochs",
-    "training.max_steps",
-    "training.max_minutes",
-    "training.patience",
+    *(f"training.{limit}" for limit in LIMITS),
     "training.checkpoint_minutes",
     "training.checkpoint_steps",
 }
@@ -72,14 +73,29 @@ class RunDirectory:
             raise UserError(f"--out {self.path} cannot be made: {error.strerror}") from error
         self._write_config(config)
 
-    def go_on(self, config: Config) -> bool:
-        """Take up a run that was begun before; nothing is written yet.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes off the run while the block runs; the lock ends with the process.
+
+        Raises:
+            UserError: Another process is at work on the run.
+        """
+        with contextlib.suppress(OSError):  # which the first file that is written there will report
+            self.checkpoints.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.checkpoints / "lock"))
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path}: another process is training this run; wait until it ends, or stop it"
+                ) from None
+            yield
+
+    def check(self, config: Config) -> None:
+        """Check that a run that was begun before can go on; nothing is written.
 
         Args:
             config: What it is to go on with.
-
-        Returns:
-            Whether a limit was changed, so that a finished run may not be finished any more.
 
         Raises:
             UserError: There is no run, or it was begun with another configuration.
@@ -91,15 +107,23 @@ class RunDirectory:
                 f"{self.path} was begun with another configuration; changed: {', '.join(changed)}. "
                 f"--resume goes on with the same ({self.config}); only limits and checkpoints may differ"
             )
-        return before != config
 
-    def keep_config(self, config: Config) -> None:
-        """Keep the configuration that a run goes on with, once it is sure that it does.
+    def go_on(self, config: Config) -> None:
+        """Make the directory that of a run under way again, once it is sure that it goes on.
+
+        Args:
+            config: What it goes on with.
 
         Raises:
             RunError: It cannot be written.
         """
-        self.checkpoints.mkdir(exist_ok=True)
+        try:
+            self.card.unlink(missing_ok=True)  # what it tells of is no longer the run's result
+            for folder in (self.path, self.checkpoints):
+                for path, _ in leftovers(folder):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot write here: {error.strerror}") from error
         write_atomically(self.config, dump_config(config))
 
     def read_config(self, overrides: list[str] | None = None) -> Config:
@@ -127,12 +151,17 @@ class RunDirectory:
                 run = unpack(json.loads((file.metadata() or {})[HEADER])["run"], {})
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise UserError(f"{self.checkpoint} cannot be read as a checkpoint ({error})") from error
-        return RunState.from_dict(run, str(self.checkpoint))
+        # A checkpoint of before it held the limits was made with those of the configuration.
+        limits = self.read_config().training.model_dump(include=set(LIMITS))
+        return RunState.from_dict({"limits": limits, **run}, str(self.checkpoint))
 
     @property
-    def has_model(self) -> bool:
-        """Whether the run's result has been written."""
-        return (self.path / PARAMETERS).is_file() and self.card.is_file()
+    def has_result(self) -> bool:
+        """Whether the model of a run that has ended is there, and whole.
+
+        The card is written last, and the cache goes after it; a run that was interrupted keeps its cache.
+        """
+        return (self.path / PARAMETERS).is_file() and self.card.is_file() and not self.cache.exists()
 
     def undo(self) -> None:
         """Remove what `begin` made, when the run did not get as far as training."""

@@ -7,6 +7,9 @@ from shisen.errors import UserError
 from shisen.training.config import TrainingConfig
 from shisen.training.machine import Precision
 
+LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience")
+"""The settings of training that end a run."""
+
 
 @dataclass
 class Window:
@@ -43,6 +46,7 @@ class RunState:
         snapshot_steps: The updates whose parameters may be averaged, oldest first.
         last_validated_step: The update after which the last validation was made.
         finished_by: Why the run ended, once it has.
+        limits: The settings by which that was decided.
     """
 
     precision: Precision
@@ -64,6 +68,7 @@ class RunState:
     snapshot_steps: list[int] = field(default_factory=list)
     last_validated_step: int = 0
     finished_by: str | None = None
+    limits: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as plain data."""
@@ -109,6 +114,16 @@ class RunState:
             self.reductions += 1
             self.plateau_validations = 0
         return False
+
+    def judge(self, config: TrainingConfig, has_validations: bool) -> None:
+        """Decide anew whether the run is over, if other limits decided it.
+
+        By the same ones it stays over: it may have ended a little before `max_minutes`, and would go on.
+        """
+        limits = config.model_dump(include=set(LIMITS))
+        if self.limits != limits:
+            self.finished_by = self.stop_reason(config, has_validations)
+            self.limits = limits
 
     def stop_reason(self, config: TrainingConfig, has_validations: bool) -> str | None:
         """Return in words why the run is over, or None if it goes on."""
