@@ -417,3 +417,40 @@ def test_tensorboard_is_asked_for_before_anything_is_written(tmp_path, configure
     with pytest.raises(UserError, match=r'pip install "shisen\[tensorboard\]"'):
         train(configure("training.tensorboard=true"), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def with_a_long_sentence(configure):
+    """Return a function that configures a run whose first validation pair is as long as it is told."""
+
+    def configure_with(words: int, *overrides: str):
+        config = configure(*overrides)
+        for path in map(Path, (config.data.validation.source, config.data.validation.target)):
+            first, *others = path.read_text("utf-8").splitlines()
+            path.write_text("\n".join([" ".join([first.split()[0]] * words), *others, ""]), "utf-8")
+        return config
+
+    return configure_with
+
+
+def test_a_very_long_validation_sentence_is_measured_and_not_translated(tmp_path, with_a_long_sentence):
+    out = train(with_a_long_sentence(1025, "training.max_steps=2"), tmp_path / "run", quiet=True)
+    card = (out / "README.md").read_text()
+    assert "20 validation pairs |" in card
+    assert "4 of the validation pairs |" in card
+
+
+def test_bleu_cannot_decide_where_no_sentence_can_be_translated(tmp_path, with_a_long_sentence):
+    config = with_a_long_sentence(1025, "training.metric=bleu", "training.bleu_sentences=1")
+    with pytest.raises(UserError, match=r"training\.metric bleu: every validation sentence .* 1,024 tokens"):
+        train(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_memory_may_come_of_a_long_validation_sentence(tmp_path, with_a_long_sentence, monkeypatch):
+    def exhausted(task, batch, index):
+        raise MemoryError
+
+    monkeypatch.setattr(TranslationTask, "training_step", exhausted)
+    with pytest.raises(RunError, match=r"leave long pairs out of the validation text, .* has 200 pieces"):
+        train(with_a_long_sentence(200), tmp_path / "run", quiet=True)

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from shisen.data.batches import BucketedBatches
 from shisen.data.config import TokenizerConfig
 from shisen.data.corpus import TokenizedCorpus
 from shisen.data.tokenizer import Tokenizer
@@ -16,12 +15,13 @@ PAIRS = [("a b c", "x y"), ("b", "y x x"), ("c c a b", "x"), ("a", "y y y y")]
 
 
 @pytest.fixture
-def measured(tmp_path):
+def measured(tmp_path, monkeypatch):
     """Return a validator of the pairs, a small model and the corpus."""
+    monkeypatch.setattr("shisen.training.validation._MOST_SENTENCES", 3)
     config = TokenizerConfig(kind="word")
     tokenizers = [Tokenizer.train([pair[side] for pair in PAIRS], config) for side in (0, 1)]
     corpus = TokenizedCorpus.build(PAIRS, *tokenizers, tmp_path / "corpus")
-    validator = Validator(BucketedBatches(corpus, 3, shuffle=False), PAIRS, *tokenizers, "float32")
+    validator = Validator(corpus, PAIRS, *tokenizers, "float32")
     torch.manual_seed(0)
     model = build_model(ModelConfig(hidden_size=4, embedding_size=4, dropout=0.5), *map(len, tokenizers))
     return validator, model, corpus
@@ -112,9 +112,8 @@ def test_words_split_by_spaces_are_compared_as_they_are(measured):
 
 def test_without_a_sample_there_is_no_bleu(measured):
     validator, model, _ = measured
-    found = Validator(
-        validator.batches, [], validator.source_tokenizer, validator.target_tokenizer, "float32"
-    )(model)
+    tokenizers = validator.source_tokenizer, validator.target_tokenizer
+    found = Validator(validator.corpus, [], *tokenizers, "float32")(model)
     assert (found.bleu, found.example) == (None, None)
 
 
@@ -124,7 +123,36 @@ def test_japanese_given_as_words_is_compared_as_plain_text(tmp_path):
     source = Tokenizer.train([pair[0] for pair in pairs], config, "en")
     target = Tokenizer.train([pair[1] for pair in pairs], config, "ja")
     corpus = TokenizedCorpus.build(pairs, source, target, tmp_path / "corpus")
-    validator = Validator(BucketedBatches(corpus, 2, shuffle=False), pairs, source, target, "float32")
+    validator = Validator(corpus, pairs, source, target, "float32")
     assert validator.references == ["私は米を食べる。"] * 2
     assert "tok:char" in validator.signature or "tok:ja-mecab" in validator.signature
     assert validator(Oracle(corpus)).bleu == pytest.approx(100.0)
+
+
+def test_a_long_sentence_does_not_make_a_large_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr("shisen.training.validation._MOST_TOKENS", 40)
+    long = ["a", "b"] * 30, ["x", "y"] * 40
+    pairs = [("a b", "x y x")] * 12 + [(" ".join(long[0]), "x"), (" ".join(long[0][1:]), " ".join(long[1]))]
+    config = TokenizerConfig(kind="word")
+    tokenizers = [Tokenizer.train([pair[side] for pair in pairs], config) for side in (0, 1)]
+    corpus = TokenizedCorpus.build(pairs, *tokenizers, tmp_path / "corpus")
+    measured, translated = [], []
+
+    class Recorder(Oracle):
+        def loss(self, batch, **settings):
+            measured.append(batch)
+            return super().loss(batch, **settings)
+
+        def encode(self, source, mask):
+            translated.append(source.shape)
+            return super().encode(source, mask)
+
+    validator = Validator(corpus, pairs, *tokenizers, "float32")
+    found = validator(Recorder(corpus))
+    assert validator.longest == 80
+    shapes = [(len(batch.source), max(batch.source.size(1), batch.target.size(1))) for batch in measured]
+    for rows, length in [*shapes, *translated]:
+        assert rows == 1 or rows * length <= 40
+    # Every pair is measured once, and every translation is compared with its own reference.
+    assert sorted(int(index) for batch in measured for index in batch.indices) == list(range(len(pairs)))
+    assert found.bleu == pytest.approx(100.0)

@@ -12,6 +12,7 @@ from shisen.data.preparation import PreparedData, prepare
 from shisen.data.tokenizer import Tokenizer
 from shisen.errors import RunError
 from shisen.model_directory import write_json
+from shisen.training.validation import LONGEST_TRANSLATED
 
 _READING = "reading.json"
 
@@ -25,7 +26,7 @@ class TrainingData:
         target_tokenizer: Target ids to text.
         train: The pairs to learn from.
         validation: The pairs to measure on, or None.
-        sample: Of them, sentences and references as they were written, for BLEU.
+        sample: Of them, sentences and references as they were written, for BLEU; none too long to translate.
         reading: For each role (``train``, ``validation``) what came of reading, in words.
         skipped: Lines that could not be used.
     """
@@ -72,18 +73,22 @@ def load_data(
         prepared.target_tokenizer,
         prepared.train,
         prepared.validation,
-        _sample(config, prepared.validation, sample_size),
+        _sample(config, prepared, sample_size),
         notes["reading"],
         notes["skipped"],
     )
 
 
-def _sample(config: DataConfig, validation: TokenizedCorpus | None, size: int) -> list[tuple[str, str]]:
+def _sample(config: DataConfig, prepared: PreparedData, size: int) -> list[tuple[str, str]]:
     """Take pairs at even distances, so that a file in some order is represented as a whole."""
+    validation = prepared.validation
     if config.validation is None or validation is None or size == 0:
         return []
     count = len(validation) + sum(validation.dropped.values())
     size = min(size, count)
     wanted = {index * count // size for index in range(size)}
     pairs = read_pairs(config.validation, "validation", config.skip_bad_lines)
-    return [pair for index, pair in enumerate(pairs) if index in wanted]
+    sample = [pair for index, pair in enumerate(pairs) if index in wanted]
+    encoded = prepared.source_tokenizer.encode_batch([source for source, _ in sample])
+    # One sentence of many thousand words would take longer than all others together.
+    return [pair for pair, ids in zip(sample, encoded, strict=True) if len(ids) <= LONGEST_TRANSLATED]

@@ -32,9 +32,7 @@ from shisen.training.snapshots import Snapshots
 from shisen.training.state import RunState
 from shisen.training.stream import BatchStream
 from shisen.training.task import TranslationTask
-from shisen.training.validation import Validator
-
-_VALIDATION_BATCH = 100
+from shisen.training.validation import LONGEST_TRANSLATED, Validator
 
 # How to decode unless told otherwise.
 _GENERATION = {"beam_size": 5, "length_penalty": 1.0, "max_length": None, "max_length_ratio": 2.0}
@@ -84,7 +82,7 @@ def train(
             return run.carry_out()
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                raise _out_of_memory(config) from error
+                raise _out_of_memory(config, run.validator) from error
             raise
         finally:
             run.display.close()
@@ -108,6 +106,7 @@ class _Run:
         self.saved_state = state
         self.command = command
         self.display: Display = open_display(quiet)
+        self.validator: Validator | None = None
         self.kept_loss: float | None = None
         self.kept_bleu: float | None = None
 
@@ -186,8 +185,13 @@ class _Run:
     def _make_validator(self) -> Validator | None:
         if self.data.validation is None:
             return None
+        if self.config.training.metric == "bleu" and not self.data.sample:
+            raise UserError(
+                "training.metric bleu: every validation sentence that was to be translated has more than "
+                f"{LONGEST_TRANSLATED:,} tokens; set training.metric to validation_loss, or shorten them"
+            )
         return Validator(
-            BucketedBatches(self.data.validation, _VALIDATION_BATCH, shuffle=False),
+            self.data.validation,
             self.data.sample,
             self.data.source_tokenizer,
             self.data.target_tokenizer,
@@ -337,12 +341,18 @@ def _check_tensorboard(config: Config) -> None:
         )
 
 
-def _out_of_memory(config: Config) -> RunError:
+def _out_of_memory(config: Config, validator: Validator | None) -> RunError:
     training = config.training
-    return RunError(
-        f"out of memory; lower training.batch_size (now {training.batch_size} {training.batch_by}), "
-        "data.max_length or the model's sizes. The last checkpoint is kept"
+    advice = (
+        f"lower training.batch_size (now {training.batch_size} {training.batch_by}), data.max_length or the "
+        "model's sizes"
     )
+    if validator is not None and validator.longest > config.data.max_length:
+        advice += (
+            "; or leave long pairs out of the validation text, to which data.max_length does not apply: its "
+            f"longest has {validator.longest:,} pieces"
+        )
+    return RunError(f"out of memory; {advice}. The last checkpoint is kept")
 
 
 @contextmanager

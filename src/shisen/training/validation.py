@@ -2,21 +2,27 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
-from shisen.data.batches import BucketedBatches
+from shisen.data.batches import collate
+from shisen.data.corpus import TokenizedCorpus
 from shisen.data.tokenizer import Tokenizer
 from shisen.data.vocabulary import END, PADDING
 from shisen.decoding import greedy
 from shisen.evaluation.scores import build_metrics, choose_tokenization
 from shisen.training.machine import Precision
 
-_DECODING_BATCH = 100
+LONGEST_TRANSLATED = 1024
+"""Tokens in the longest sentence that is translated for BLEU, as many as `shisen translate` takes."""
+
+_MOST_SENTENCES = 100  # in a batch
+_MOST_TOKENS = 16_384  # in a batch, with its padding: bounds the memory that long sentences take
 
 
 class Example(NamedTuple):
@@ -53,7 +59,7 @@ class Validator:
     """Measures a model, without a trace in it or in the random numbers.
 
     Args:
-        batches: All validation pairs.
+        corpus: All validation pairs.
         sample: Sentences and references to translate for BLEU; may be empty.
         source_tokenizer: Of the sentences.
         target_tokenizer: Of the translations.
@@ -62,13 +68,19 @@ class Validator:
 
     def __init__(
         self,
-        batches: BucketedBatches,
+        corpus: TokenizedCorpus,
         sample: Sequence[tuple[str, str]],
         source_tokenizer: Tokenizer,
         target_tokenizer: Tokenizer,
         precision: Precision,
     ):
-        self.batches = batches
+        self.corpus = corpus
+        source, target = corpus.source.lengths, corpus.target.lengths
+        order = np.lexsort((source, target))  # pairs of like length share a batch
+        longer = np.maximum(source, target)[order].tolist()
+        self._batches = [order[rows] for rows in _cut(longer)]
+        self.longest = int(max(source.max() - 1, target.max() - 2))
+        """Pieces of the longest sentence, without BEGIN and END."""
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.precision = precision
@@ -108,16 +120,17 @@ class Validator:
     def _loss(self, model: Any, device: torch.device) -> float:
         total = torch.zeros((), dtype=torch.float64, device=device)
         tokens = 0
-        for batch in self.batches.epoch(0):
-            output = model.loss(batch.to(device), label_smoothing=0.0, precision=self.precision)
+        for rows in self._batches:
+            batch = collate(self.corpus, rows).to(device)
+            output = model.loss(batch, label_smoothing=0.0, precision=self.precision)
             total += output.loss
             tokens += output.tokens
         return float(total) / tokens
 
     def _translate(self, model: Any, device: torch.device) -> list[str]:
         hypotheses = []
-        for start in range(0, len(self._sample), _DECODING_BATCH):
-            rows = [[*ids, END] for ids, _ in self._sample[start : start + _DECODING_BATCH]]
+        for batch in _cut([len(ids) + 1 for ids, _ in self._sample]):
+            rows = [[*ids, END] for ids, _ in self._sample[batch]]
             longest = max(map(len, rows))
             padded = [row + [PADDING] * (longest - len(row)) for row in rows]
             source = torch.tensor(padded, device=device)  # [batch, longest]
@@ -149,3 +162,16 @@ class Validator:
         bleu, *_ = build_metrics(choose_tokenization(self._is_tokenized, self.references).name)
         bleu.corpus_score(self.references, [self.references])  # it has no signature before its first score
         return bleu
+
+
+def _cut(lengths: Sequence[int]) -> Iterator[slice]:
+    """Cut sentences of like length, in their order, into batches; the longest of all are alone in theirs."""
+    start = longest = 0
+    for end, length in enumerate(lengths):
+        longest = max(longest, length)
+        size = end - start + 1
+        if size > 1 and (size > _MOST_SENTENCES or size * longest > _MOST_TOKENS):
+            yield slice(start, end)
+            start, longest = end, length
+    if lengths:
+        yield slice(start, len(lengths))
