@@ -1,16 +1,21 @@
 """Attention patterns as pictures: which query may attend to which key."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 
-from shisen.attention.patterns import Pattern
 from shisen.errors import UserError
 from shisen.plotting.style import CATEGORICAL, FAINT, Figure, style
 from shisen.plotting.text import families_for
+
+if TYPE_CHECKING:
+    from shisen.attention.patterns import Pattern
 
 SIDE = 1.7  # inches, of one panel
 LEFT, TOP, BETWEEN, BELOW = 0.55, 0.7, 0.45, 0.4  # inches, of margins
