@@ -257,7 +257,10 @@ def test_initialisation_is_what_the_docstring_says():
     source, target = model.encoder.embedding.weight, model.decoder.embedding.weight
     assert (source[0] == 0).all()
     for embedding in (source[1:], target):
-        assert embedding.std().item() == pytest.approx(64**-0.5, rel=0.05)
+        assert embedding.std().item() == pytest.approx(0.5, rel=0.05)
+    tied = build_model(ModelConfig(embedding_size=64, hidden_size=64, tie_embeddings=True), 400, 400)
+    assert tied.encoder.embedding.weight[1:].std().item() == pytest.approx(0.5, rel=0.05)
+    assert tied.output.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
     for gate in model.decoder.first_cell.weight_hh.split(32):
         torch.testing.assert_close(gate @ gate.t(), torch.eye(32), rtol=0, atol=1e-5)
     limit = (6 / (64 + 64 + 32)) ** 0.5  # Xavier: of the embedding and the context, into one gate

@@ -139,7 +139,8 @@ def standard_input() -> Iterator[io.BufferedReader]:
     try:
         yield file
     finally:
-        file.detach()  # or it would close what it wraps
+        if not file.closed:  # by whoever owns what it wraps
+            file.detach()  # or it would close that
 
 
 def _skip_to_line_end(file: io.BufferedReader) -> None:
