@@ -9,7 +9,7 @@ from shisen.data.config import TokenizerConfig
 from shisen.data.tokenizer import Tokenizer
 from shisen.data.vocabulary import UNKNOWN
 from shisen.model_directory import save_model
-from shisen.models import ModelConfig, build_model
+from shisen.models import RecurrentConfig, build_model
 
 SOURCES = ["the cat sat on the mat .", "i love deep learning .", "a dog ran .", "you read books ."]
 TARGETS = [
@@ -28,7 +28,7 @@ def save_small_model(
     source, target = Tokenizer.train(SOURCES, words), Tokenizer.train(TARGETS, words)
     sizes = {"embedding_size": 12, "hidden_size": 12, "dropout": 0.1} | config
     torch.manual_seed(3)
-    model = build_model(ModelConfig(**sizes), len(source), len(target))
+    model = build_model(RecurrentConfig(**sizes), len(source), len(target))
     with torch.no_grad():
         for parameter in model.parameters():  # larger than at the start of training, so that words differ
             parameter.mul_(2)

@@ -9,7 +9,7 @@ from shisen.data.config import TokenizerConfig
 from shisen.data.tokenizer import Tokenizer
 from shisen.errors import UserError
 from shisen.model_directory import load_model, save_model
-from shisen.models import ModelConfig, build_model
+from shisen.models import RecurrentConfig, build_model
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def saved(tmp_path):
     """Return a model directory and the model that was saved to it."""
     source = Tokenizer.train(["a b c"], TokenizerConfig(kind="word"))
     target = Tokenizer.train(["x y"], TokenizerConfig(kind="word"))
-    config = ModelConfig(embedding_size=4, hidden_size=4, tie_embeddings=True)
+    config = RecurrentConfig(embedding_size=4, hidden_size=4, tie_embeddings=True)
     model = build_model(config, len(source), len(target))
     directory = tmp_path / "model"
     save_model(directory, model, source, target, {"model": config.model_dump()}, {"beam_size": 5})
@@ -96,7 +96,7 @@ BROKEN = [
     (
         "config.json",
         lambda path: edit(path, model={"family": "x"}),
-        r"config\.json: model\.family: .*shisen 0",
+        r"config\.json: model: family: .*shisen 0",
     ),
     ("config.json", lambda path: edit(path, model=None), r"config\.json: model: "),
     (

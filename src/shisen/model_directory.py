@@ -222,10 +222,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _model_config(directory: Path, config: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
-    from shisen.models.config import ModelConfig
+    from shisen.models.config import parse_model_config
 
     try:
-        return ModelConfig.model_validate(config.get("model"))
+        return parse_model_config(config.get("model"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(["model", *map(str, first["loc"])])

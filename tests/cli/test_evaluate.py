@@ -12,7 +12,7 @@ from shisen.data.config import TokenizerConfig
 from shisen.data.tokenizer import Tokenizer
 from shisen.model_directory import save_model
 from shisen.models import build_model
-from shisen.models.config import ModelConfig
+from shisen.models.config import RecurrentConfig
 
 PAIRS = [("the cat sat", "猫 が 座っ た"), ("the dog sat", "犬 が 座っ た"), ("a cat ran", "猫 が 走っ た")]
 
@@ -24,7 +24,7 @@ def model_directory(tmp_path_factory):
     settings = TokenizerConfig(kind="word")
     source = Tokenizer.train([pair[0] for pair in PAIRS], settings)
     target = Tokenizer.train([pair[1] for pair in PAIRS], settings)
-    config = ModelConfig(embedding_size=8, hidden_size=8, attention_size=8, dropout=0.0)
+    config = RecurrentConfig(embedding_size=8, hidden_size=8, attention_size=8, dropout=0.0)
     torch.manual_seed(0)
     model = build_model(config, len(source), len(target))
     generation = {"beam_size": 2, "length_penalty": 1.0, "max_length": 6}

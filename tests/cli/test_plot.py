@@ -226,12 +226,12 @@ def test_a_model_on_disk_is_drawn_whatever_its_attention(tmp_path, attention):
     from shisen.data.tokenizer import Tokenizer
     from shisen.model_directory import save_model
     from shisen.models import build_model
-    from shisen.models.config import ModelConfig
+    from shisen.models.config import RecurrentConfig
 
     config = TokenizerConfig(kind="word", minimum_frequency=1)
     source = Tokenizer.train(["I love deep learning", "the cat sat"], config)
     target = Tokenizer.train(["私 は 深層 学習 が 好き です", "猫 が 座った"], config)
-    sizes = ModelConfig(attention=attention, embedding_size=4, hidden_size=4)
+    sizes = RecurrentConfig(attention=attention, embedding_size=4, hidden_size=4)
     model = build_model(sizes, len(source), len(target))
     save_model(tmp_path / "model", model, source, target, {"model": sizes.model_dump()}, {"beam_size": 2})
     out = tmp_path / "a.svg"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shisen.models import ModelConfig, RecurrentTranslator, build_model
+from shisen.models import RecurrentConfig, RecurrentTranslator, build_model
 
 SOURCE_WORDS, TARGET_WORDS = 50, 60
 
@@ -35,7 +35,7 @@ def small_model(**settings: object) -> RecurrentTranslator:
     """A model in float64 whose parameters are far enough from 0 for every term to show."""
     sizes = {"embedding_size": 6, "hidden_size": 8, "attention_size": 5, "dropout": 0.0}
     torch.manual_seed(1)
-    model = build_model(ModelConfig(**{**sizes, **settings}), SOURCE_WORDS, TARGET_WORDS).double()
+    model = build_model(RecurrentConfig(**{**sizes, **settings}), SOURCE_WORDS, TARGET_WORDS).double()
     assert isinstance(model, RecurrentTranslator)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

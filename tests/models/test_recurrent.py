@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_networks import Pairs, gradients, padded, small_model
 
-from shisen.models import ModelConfig, build_model
+from shisen.models import RecurrentConfig, build_model
 from shisen.models.bahdanau_gru import unroll_bahdanau_gru
 
 ATTENTIONS = ["none", "bahdanau", "luong-dot", "luong-general", "luong-concat"]
@@ -154,7 +154,9 @@ def test_a_ratio_of_a_half_has_gradients_everywhere(batch, attention):
 def test_every_variant_learns_to_copy(attention, cell):
     torch.manual_seed(0)
     model = build_model(
-        ModelConfig(attention=attention, cell=cell, embedding_size=16, hidden_size=16, dropout=0.1), 12, 12
+        RecurrentConfig(attention=attention, cell=cell, embedding_size=16, hidden_size=16, dropout=0.1),
+        12,
+        12,
     )
     source = padded([3] * 16, 12)
     target = torch.cat([torch.full((16, 1), 2), source, torch.full((16, 1), 3)], 1)
@@ -253,12 +255,12 @@ def test_a_teacher_forced_loss_keeps_nothing_of_the_energies_size():
 
 def test_initialisation_is_what_the_docstring_says():
     torch.manual_seed(0)
-    model = build_model(ModelConfig(embedding_size=64, hidden_size=32), 400, 400)
+    model = build_model(RecurrentConfig(embedding_size=64, hidden_size=32), 400, 400)
     source, target = model.encoder.embedding.weight, model.decoder.embedding.weight
     assert (source[0] == 0).all()
     for embedding in (source[1:], target):
         assert embedding.std().item() == pytest.approx(0.5, rel=0.05)
-    tied = build_model(ModelConfig(embedding_size=64, hidden_size=64, tie_embeddings=True), 400, 400)
+    tied = build_model(RecurrentConfig(embedding_size=64, hidden_size=64, tie_embeddings=True), 400, 400)
     assert tied.encoder.embedding.weight[1:].std().item() == pytest.approx(0.5, rel=0.05)
     assert tied.output.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
     for gate in model.decoder.first_cell.weight_hh.split(32):

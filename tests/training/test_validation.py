@@ -8,7 +8,7 @@ from torch import nn
 from shisen.data.config import TokenizerConfig
 from shisen.data.corpus import TokenizedCorpus
 from shisen.data.tokenizer import Tokenizer
-from shisen.models import ModelConfig, build_model
+from shisen.models import RecurrentConfig, build_model
 from shisen.training.validation import Validator
 
 PAIRS = [("a b c", "x y"), ("b", "y x x"), ("c c a b", "x"), ("a", "y y y y")]
@@ -23,7 +23,7 @@ def measured(tmp_path, monkeypatch):
     corpus = TokenizedCorpus.build(PAIRS, *tokenizers, tmp_path / "corpus")
     validator = Validator(corpus, PAIRS, *tokenizers, "float32")
     torch.manual_seed(0)
-    model = build_model(ModelConfig(hidden_size=4, embedding_size=4, dropout=0.5), *map(len, tokenizers))
+    model = build_model(RecurrentConfig(hidden_size=4, embedding_size=4, dropout=0.5), *map(len, tokenizers))
     return validator, model, corpus
 
 

@@ -1,6 +1,18 @@
-"""Networks made of attention mechanisms: the recurrent encoder-decoder, with its step and its loss."""
+"""Networks made of attention mechanisms: the recurrent encoder-decoder, the Transformer, and their losses."""
 
-from shisen.models.config import ModelConfig
-from shisen.models.recurrent import LossOutput, Memory, RecurrentTranslator, StepOutput, build_model
+from shisen.models.config import ModelConfig, RecurrentConfig, TransformerConfig
+from shisen.models.families import FAMILIES, build_model
+from shisen.models.recurrent import RecurrentTranslator
+from shisen.models.translation import LossOutput, StepOutput, TranslationBatch
 
-__all__ = ["LossOutput", "Memory", "ModelConfig", "RecurrentTranslator", "StepOutput", "build_model"]
+__all__ = [
+    "FAMILIES",
+    "LossOutput",
+    "ModelConfig",
+    "RecurrentConfig",
+    "RecurrentTranslator",
+    "StepOutput",
+    "TransformerConfig",
+    "TranslationBatch",
+    "build_model",
+]

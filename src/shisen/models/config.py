@@ -1,16 +1,23 @@
-"""The `model` part of a configuration: every size and switch of a network, with its range and its meaning."""
+"""The `model` part of a configuration: every size and switch of a network, with its range and its meaning.
 
-from typing import Literal
+A network is of a family, and each family has keys of its own; ``family`` decides which are allowed.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 AttentionName = Literal["none", "bahdanau", "luong-dot", "luong-general", "luong-concat"]
 
 
-class ModelConfig(BaseModel):
+class RecurrentConfig(BaseModel):
     """The recurrent encoder-decoder: Bahdanau (2015), Luong (2015), or no attention at all (Cho 2014)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __str__(self) -> str:
+        return f"{self.family}, {self.cell}, attention {self.attention}"
 
     family: Literal["recurrent"] = Field("recurrent", description="The kind of network.")
     attention: AttentionName = Field(
@@ -51,3 +58,127 @@ class ModelConfig(BaseModel):
         description="What stands between a Bahdanau decoder's state and its output layer: a maxout layer as "
         "published, or tanh. Luong decoders predict from the attentional state.",
     )
+
+
+class TransformerConfig(BaseModel):
+    """The Transformer encoder-decoder: Vaswani et al. (2017), and what became of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __str__(self) -> str:
+        return f"{self.family}, {self.encoder_layers} + {self.decoder_layers} layers, {self.heads} heads"
+
+    @property
+    def attention(self) -> str:
+        """The name of its mechanism."""
+        return "multi-head"
+
+    family: Literal["transformer"] = Field("transformer", description="The kind of network.")
+    model_size: int = Field(
+        256, ge=1, le=65536, description="Features of a token between layers; a multiple of `heads`."
+    )
+    heads: int = Field(4, ge=1, le=1024, description="Attention heads in each layer.")
+    feed_forward_size: int = Field(1024, ge=1, le=262144, description="Features inside a feed-forward part.")
+    encoder_layers: int = Field(3, ge=1, le=96, description="Layers of the encoder.")
+    decoder_layers: int = Field(3, ge=1, le=96, description="Layers of the decoder.")
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi"] = Field(
+        "sinusoidal",
+        description="What tells a token where it stands. `sinusoidal`, `learned`: a vector added to its "
+        "embedding; `rotary`: queries and keys are turned; `alibi`: scores fall with the distance. The last "
+        "two act in self-attention.",
+    )
+    max_positions: int = Field(
+        1024,
+        ge=2,
+        le=1_000_000,
+        description="Positions that `learned` has vectors for: the longest sentence.",
+    )
+    norm: Literal["pre", "post"] = Field(
+        "pre",
+        description="Whether a layer normalises what its parts read, which trains more easily, or what they "
+        "give, as published.",
+    )
+    activation: Literal["relu", "gelu", "swiglu"] = Field(
+        "relu", description="What a feed-forward part computes with. `swiglu` has a third matrix, a gate."
+    )
+    tie_embeddings: Literal["none", "two-way", "three-way"] = Field(
+        "two-way",
+        description="Which matrices are one. `two-way`: the output layer and the target embedding; "
+        "`three-way`: the source embedding too, which needs data.tokenizer.joint.",
+    )
+    dropout: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Dropout of embeddings and of what every part of a layer gives."
+    )
+    attention_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout of the attention weights.")
+    activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout inside feed-forward parts.")
+    drop_head: float = Field(
+        0.0, ge=0.0, lt=1.0, description="How often a whole head is left out in training (Zhou et al. 2020)."
+    )
+    key_value_heads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Heads of keys and values, each shared by several heads of queries. Empty: `heads`.",
+    )
+    encoder_pattern: str | None = Field(
+        None,
+        max_length=1000,
+        description="Which source tokens may attend to which, as in `window(64) | global_tokens([0])`. "
+        "Empty: all to all.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TransformerConfig":
+        _check_heads(self.model_size, self.heads, self.key_value_heads, self.positions)
+        return self
+
+
+def _check_heads(model_size: int, heads: int, key_value_heads: int | None, positions: str) -> None:
+    """Raise a ValueError where the sizes of heads do not fit each other."""
+    if model_size % heads:
+        raise ValueError(f"model_size ({model_size}) is no multiple of heads ({heads})")
+    if key_value_heads is not None and heads % key_value_heads:
+        raise ValueError(f"heads ({heads}) is no multiple of key_value_heads ({key_value_heads})")
+    if positions == "rotary" and model_size // heads % 2:
+        raise ValueError(
+            f"positions rotary needs heads of an even size, and model_size / heads is {model_size // heads}"
+        )
+    if positions == "sinusoidal" and model_size % 2:
+        raise ValueError(f"positions sinusoidal needs an even model_size, and it is {model_size}")
+
+
+# family -> its keys; a new family is one line here and one in `shisen.models.FAMILIES`
+FAMILY_CONFIGS: dict[str, type[BaseModel]] = {
+    "recurrent": RecurrentConfig,
+    "transformer": TransformerConfig,
+}
+
+
+def _family_of(values: Any) -> str | None:
+    """The family that values name, by default the recurrent one."""
+    if isinstance(values, BaseModel):
+        return str(getattr(values, "family", None))
+    return str(values.get("family", "recurrent")) if isinstance(values, Mapping) else None
+
+
+UNKNOWN_FAMILY = "unknown_family"
+"""The type of pydantic's error for a family that does not exist."""
+
+ModelConfig = Annotated[
+    Annotated[RecurrentConfig, Tag("recurrent")] | Annotated[TransformerConfig, Tag("transformer")],
+    Discriminator(
+        _family_of,
+        custom_error_type=UNKNOWN_FAMILY,
+        custom_error_message="family: unknown, or no section of keys",
+    ),
+]
+"""The keys of one family, chosen by ``family``."""
+
+
+def parse_model_config(values: Any) -> ModelConfig:
+    """Check plain values as the keys of the family that they name.
+
+    Raises:
+        pydantic.ValidationError: A value is not allowed.
+    """
+    return TypeAdapter(ModelConfig).validate_python(values)

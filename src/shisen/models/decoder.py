@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shisen.attention import PreparedKeys, build_attention
-from shisen.models.config import ModelConfig
+from shisen.models.config import RecurrentConfig
 from shisen.models.dropout import Dropout
 from shisen.models.encoder import EncoderOutput
 from shisen.models.gru import gru_step
@@ -72,7 +72,7 @@ class RecurrentDecoder(nn.Module):
         vocabulary_size: target tokens.
     """
 
-    def __init__(self, config: ModelConfig, key_size: int, vocabulary_size: int) -> None:
+    def __init__(self, config: RecurrentConfig, key_size: int, vocabulary_size: int) -> None:
         super().__init__()
         hidden = config.hidden_size
         self.config = config

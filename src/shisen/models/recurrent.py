@@ -1,34 +1,21 @@
 """The recurrent encoder-decoder: encode, take steps, and the loss of a batch of known translations."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from shisen.attention import BahdanauAttention, PreparedKeys
 from shisen.data.vocabulary import PADDING
 from shisen.models.bahdanau_gru import unroll_bahdanau_gru
-from shisen.models.config import ModelConfig
+from shisen.models.config import RecurrentConfig
 from shisen.models.decoder import DecoderState, RecurrentDecoder
 from shisen.models.encoder import EncoderOutput, RecurrentEncoder
 from shisen.models.gru import gru_sequence
 from shisen.models.output import output_loss
 from shisen.models.products import Precision, linear
-
-
-@runtime_checkable
-class TranslationBatch(Protocol):
-    """What the loss needs of a batch of sentence pairs."""
-
-    @property
-    def source(self) -> Int[Tensor, "batch keys"]:
-        """Source tokens and END, padded at the end."""
-
-    @property
-    def target(self) -> Int[Tensor, "batch steps"]:
-        """BEGIN, target tokens and END, padded at the end."""
+from shisen.models.translation import LossOutput, StepOutput, TranslationBatch
 
 
 class Memory(NamedTuple):
@@ -43,21 +30,6 @@ class Memory(NamedTuple):
         return Memory(self.prepared.select(rows), self.encoded.select(rows), self.mask[rows])
 
 
-class StepOutput(NamedTuple):
-    """What one decoder step gives."""
-
-    logits: Float[Tensor, "batch beams vocabulary"]
-    state: DecoderState
-    attention: dict[str, Float[Tensor, "batch beams layers heads keys"]]
-
-
-class LossOutput(NamedTuple):
-    """The loss of a batch, summed over its real target tokens, in nats, and how many these are."""
-
-    loss: Float[Tensor, ""]
-    tokens: int
-
-
 class RecurrentTranslator(nn.Module):
     """Encoder, decoder with or without attention, output layer.
 
@@ -67,7 +39,9 @@ class RecurrentTranslator(nn.Module):
         target_vocabulary_size: target tokens.
     """
 
-    def __init__(self, config: ModelConfig, source_vocabulary_size: int, target_vocabulary_size: int) -> None:
+    def __init__(
+        self, config: RecurrentConfig, source_vocabulary_size: int, target_vocabulary_size: int
+    ) -> None:
         super().__init__()
         self.config = config
         self.encoder = RecurrentEncoder(
@@ -258,12 +232,3 @@ def _draw(
     shape = words.shape if unit == "step" else (words.size(0), 1)
     drawn = torch.rand(shape, generator=generator, device=words.device) < ratio
     return drawn.expand(words.shape)
-
-
-# name -> builder; a new family is one line here
-FAMILIES: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {"recurrent": RecurrentTranslator}
-
-
-def build_model(config: ModelConfig, source_vocabulary_size: int, target_vocabulary_size: int) -> nn.Module:
-    """The network that a configuration describes, freshly initialised from torch's random state."""
-    return FAMILIES[config.family](config, source_vocabulary_size, target_vocabulary_size)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shisen.data.config import DataConfig
-from shisen.models.config import ModelConfig
+from shisen.models.config import ModelConfig, RecurrentConfig, TransformerConfig
 
 
 class TrainingConfig(BaseModel):
@@ -155,8 +155,15 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: DataConfig = Field(description="What is learned from.")
-    model: ModelConfig = Field(default_factory=ModelConfig, description="What learns.")
+    model: ModelConfig = Field(default_factory=RecurrentConfig, description="What learns.")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How it learns.")
+
+    @model_validator(mode="after")
+    def _can_tie(self) -> "Config":
+        is_three_way = isinstance(self.model, TransformerConfig) and self.model.tie_embeddings == "three-way"
+        if is_three_way and not self.data.tokenizer.joint:
+            raise ValueError("model.tie_embeddings three-way needs one vocabulary: set data.tokenizer.joint")
+        return self
 
     @model_validator(mode="after")
     def _has_what_it_measures(self) -> "Config":

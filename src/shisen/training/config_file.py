@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from shisen.errors import UserError
+from shisen.models.config import UNKNOWN_FAMILY
 from shisen.training.config import Config
 
 Path_ = tuple[str, ...]
@@ -91,12 +92,17 @@ def allowed_values(field: FieldInfo) -> str:
     return ", ".join([text, " and ".join(bounds)] if bounds else [text])
 
 
-def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the section that a key stands for, or None where it stands for a value."""
-    for kind in get_args(field.annotation) or (field.annotation,):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+def sections_of(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """Return the sections that a key may stand for, by tag where there are several; none: it is a value."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    tagged = {
+        part.tag: get_args(kind)[0]
+        for kind in kinds
+        for part in getattr(kind, "__metadata__", ())
+        if isinstance(part, Tag)
+    }
+    only = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return tagged or ({"": only} if only else {})
 
 
 class _Loader(yaml.SafeLoader):
@@ -182,13 +188,16 @@ def _describe(problem: Any, places: Mapping[Path_, str], origin: str) -> str:
     if kind == "extra_forbidden":
         return f"{place}: unknown key {name}" + _suggestion(key, section)
     if kind == "missing":
-        is_section = field is not None and section_of(field) is not None
+        is_section = field is not None and sections_of(field)
         return f"{origin}: {'the section ' if is_section else ''}{name} is missing{_needed(field)}"
+    if kind == UNKNOWN_FAMILY and field is not None and isinstance(given, Mapping):
+        place, families = places.get((*key, "family"), place), ", ".join(sections_of(field))
+        return f"{place}: {name}.family is {_shown(given['family'])}; allowed: one of {families}"
     if kind == "value_error":
         return f"{place}: {name + ': ' if name else ''}{problem['ctx']['error']}"
     if field is None:
         return f"{place}: {name or 'the configuration'}: {problem['msg']}"
-    if section_of(field) is not None:
+    if sections_of(field):
         return f"{place}: {name} is a section of keys, and is given as {_kind(given)}"
     return f"{place}: {name} is {_shown(given)}; allowed: {allowed_values(field)}"
 
@@ -203,10 +212,13 @@ def _locate(location: Sequence[Any]) -> tuple[Path_, FieldInfo | None, type[Base
     field = None
     for part in map(str, location):
         if field is not None:
-            below = section_of(field)
-            if below is None:
+            below = sections_of(field)
+            if len(below) > 1 and part in below:  # the tag of the one that was chosen, which is no key
+                section, field = below[part], None
+                continue
+            if not below:
                 break
-            section = below
+            section = below.get("", section)
         key = (*key, part)
         field = section.model_fields.get(part)
         if field is None:
@@ -230,8 +242,7 @@ def all_keys(section: type[BaseModel], above: Path_ = ()) -> Iterator[Path_]:
     """Yield the path of every key of a section and the sections in it."""
     for name, field in section.model_fields.items():
         yield (*above, name)
-        below = section_of(field)
-        if below is not None:
+        for below in sections_of(field).values():
             yield from all_keys(below, (*above, name))
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from shisen.training.config import Config
-from shisen.training.config_file import allowed_values, section_of
+from shisen.training.config_file import allowed_values, sections_of
 
 _WIDTH = 100
 
@@ -25,18 +25,32 @@ def config_text() -> str:
 
 def _section(section: type[BaseModel], indent: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        below = section_of(field)
+        below = list(sections_of(field).values())
         if not indent:
             yield ""
-        yield from _comment(_meaning(field, is_section=below is not None), indent)
-        if below is None:
+        yield from _comment(_meaning(field, is_section=bool(below)), indent)
+        if not below:
             yield f"{indent}{name}:{_default(field)}"
-        elif field.default is None:  # a section that may be left out: shown, not set
-            yield f"{indent}{name}:"
-            yield from (f"{indent}# {line[len(indent) :]}" for line in _section(below, indent + "  "))
-        else:
-            yield f"{indent}{name}:"
-            yield from _section(below, indent + "  ")
+            continue
+        yield f"{indent}{name}:"
+        if field.default is None:  # a section that may be left out: shown, not set
+            yield from _shown(below[0], indent)
+            continue
+        yield from _section(below[0], indent + "  ")
+        for other in below[1:]:
+            yield ""
+            yield from _comment(f"Or, in place of these keys: {_first_line(other)}", indent)
+            yield f"{indent}# {name}:"
+            yield from _shown(other, indent)
+
+
+def _shown(section: type[BaseModel], indent: str) -> Iterator[str]:
+    """A section behind comment signs."""
+    return (f"{indent}# {line[len(indent) :]}" for line in _section(section, indent + "  "))
+
+
+def _first_line(section: type[BaseModel]) -> str:
+    return (section.__doc__ or "").splitlines()[0]
 
 
 def _meaning(field: FieldInfo, is_section: bool) -> str:

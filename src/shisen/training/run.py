@@ -216,8 +216,7 @@ class _Run:
         sizes = (len(data.source_tokenizer), len(data.target_tokenizer))
         note(f"vocabulary: {sizes[0]:,} source and {sizes[1]:,} target entries")
         note(
-            f"model: {model.family}, {model.cell}, attention {model.attention}, "
-            f"{_parameters(self.model):,} parameters; {state.precision} on {state.device}, "
+            f"model: {model}, {_parameters(self.model):,} parameters; {state.precision} on {state.device}, "
             f"{state.threads} {'thread' if state.threads == 1 else 'threads'}"
         )
         if self.saved_state is not None:

@@ -1,0 +1,34 @@
+"""What every translation model takes and gives, whatever its family."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@runtime_checkable
+class TranslationBatch(Protocol):
+    """What the loss needs of a batch of sentence pairs."""
+
+    @property
+    def source(self) -> Int[Tensor, "batch keys"]:
+        """Source tokens and END, padded at the end."""
+
+    @property
+    def target(self) -> Int[Tensor, "batch steps"]:
+        """BEGIN, target tokens and END, padded at the end."""
+
+
+class StepOutput(NamedTuple):
+    """What one decoder step gives."""
+
+    logits: Float[Tensor, "batch beams vocabulary"]
+    state: Any  # of the kind that the model's `initial_state` gives
+    attention: dict[str, Float[Tensor, "batch beams layers heads keys"]]
+
+
+class LossOutput(NamedTuple):
+    """The loss of a batch, summed over its real target tokens, in nats, and how many these are."""
+
+    loss: Float[Tensor, ""]
+    tokens: int
