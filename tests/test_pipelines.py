@@ -95,7 +95,9 @@ def test_long_sentences_make_smaller_batches(translator, monkeypatch):
     rows = []
     encode = translator.model.encode
     monkeypatch.setattr(
-        translator.model, "encode", lambda source, mask: rows.append(source.shape) or encode(source, mask)
+        translator.model,
+        "encode",
+        lambda source, *others: rows.append(source.shape) or encode(source, *others),
     )
     translator.translate(["cat " * 1000] * 20 + ["cat"] * 50, beam_size=1, max_length=1)
     assert rows == [(16, 1001), (16, 1001), (38, 2)]

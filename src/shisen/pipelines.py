@@ -76,7 +76,9 @@ class Translation:
         source_tokens: Its tokens as the model read them, ``</s>`` included.
         score: The sum of `log_probabilities` over the length penalty; what n-best lists are sorted by.
         log_probabilities: The model's natural log-probability of each of `tokens`, given those before it.
-        attention: By kind (``"cross"``), an `AttentionMap` with `tokens` as rows, `source_tokens` as columns.
+        attention: By kind, an `AttentionMap`. ``"cross"``: `tokens` as rows, `source_tokens` as columns. Of a
+            Transformer also ``"encoder"``, `source_tokens` both ways, and ``"decoder"``, `tokens` as rows and
+            what was read before each as columns: ``<s>`` and the tokens up to the last but one.
         model: The fingerprint of the model.
         hypotheses: The n-best list, the best (this one) first.
 
@@ -395,8 +397,15 @@ class Translator:
             if replace_unknown and UNKNOWN in found.ids:
                 tokens = self._without_unknown(source, found, tokens)
             metadata: dict[str, str | int | float] = {"model": self.fingerprint, "score": found.score}
+            produced = tuple(tokens)
+            read = (*self.target_tokenizer.tokens([BEGIN]), *produced[:-1])
+            axes = {
+                "cross": (produced, source_tokens),
+                "encoder": (source_tokens, source_tokens),
+                "decoder": (produced, read),
+            }
             maps = {
-                kind: AttentionMap(weights, tuple(tokens), source_tokens, cast(Any, kind), metadata)
+                kind: AttentionMap(weights, *axes[kind], cast(Any, kind), metadata)
                 for kind, weights in (found.attention if with_attention else {}).items()
             }
             words = [token for token, id in zip(tokens, found.ids, strict=True) if id != END]

@@ -103,9 +103,9 @@ def test_step_by_step_with_the_cache_is_all_at_once_with_the_causal_mask(options
     cache = None
     for t in range(6):
         here = x[:, t : t + 1]
-        step = attention.prepare(here, first_position=t)
+        step = attention.prepare(here, positions=t)
         cache = step if cache is None else cache.append(step)
-        context, step_weights = attention.attend(here, cache, first_position=t, return_weights=True)
+        context, step_weights = attention.attend(here, cache, positions=t, return_weights=True)
         torch.testing.assert_close(context, whole[:, t : t + 1])
         torch.testing.assert_close(step_weights, weights[:, :, t : t + 1, : t + 1])
 
@@ -122,7 +122,7 @@ def test_a_rotary_layer_does_not_see_where_a_sentence_begins():
     attention = MultiHeadAttention(8, 2, positions="rotary").double()
     x = torch.randn(1, 5, 8, dtype=torch.float64)
     context, _ = attention(x)
-    moved, _ = attention.attend(x, attention.prepare(x, first_position=7), first_position=7)
+    moved, _ = attention.attend(x, attention.prepare(x, positions=7), positions=7)
     torch.testing.assert_close(moved, context, rtol=1e-5, atol=1e-6)
     swapped, _ = attention(x.flip(1))
     assert not torch.allclose(swapped.flip(1), context)  # without positions it would be

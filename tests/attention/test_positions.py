@@ -9,7 +9,7 @@ from shisen.attention import alibi_bias, alibi_slopes, relative_scores, rotate_b
 
 def test_each_pair_is_turned_by_the_angle_of_the_formula():
     x = torch.randn(2, 5, 6, dtype=torch.float64)
-    turned = rotate_by_position(x, first_position=3, base=100.0).numpy()
+    turned = rotate_by_position(x, positions=3, base=100.0).numpy()
     for b, t, i in np.ndindex(2, 5, 3):
         angle = (t + 3) * 100.0 ** (-2 * i / 6)
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -52,13 +52,13 @@ def test_alibi_falls_with_the_distance_from_the_query():
     expected = -np.abs(np.arange(4) - np.array([[2], [3]])) / 2.0
     np.testing.assert_allclose(bias[0], expected)
     np.testing.assert_allclose(bias[2], expected / 4)
-    assert torch.equal(alibi_bias(8, 1, 4, first_query=2), bias[:, :1])
+    assert torch.equal(alibi_bias(8, 1, 4, query_positions=2), bias[:, :1])
 
 
 def test_relative_scores_are_the_formula():
     query = torch.randn(2, 3, 4, 6, dtype=torch.float64)
     embeddings = torch.randn(5, 6, dtype=torch.float64)  # distances from -2 to 2
-    scores = relative_scores(query, embeddings, keys=7, first_query=1).numpy()
+    scores = relative_scores(query, embeddings, keys=7, query_positions=1).numpy()
     for b, h, i, j in np.ndindex(2, 3, 4, 7):
         distance = np.clip(j - (i + 1), -2, 2)
         expected = query[b, h, i].numpy() @ embeddings[distance + 2].numpy() / np.sqrt(6)

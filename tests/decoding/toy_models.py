@@ -11,6 +11,7 @@ from shisen.data.vocabulary import BEGIN, END
 class ToyMemory(NamedTuple):
     source: Tensor  # [batch, length]
     mask: Tensor  # [batch, length]
+    attention: dict[str, Tensor] = {}  # noqa: RUF012  (nobody writes in it)
 
     def select(self, rows: Tensor) -> "ToyMemory":
         return ToyMemory(self.source[rows], self.mask[rows])
@@ -41,7 +42,7 @@ class ToyModel:
         self.layers, self.heads = layers, heads
         self.steps: list[tuple[int, int]] = []  # the sizes [batch, beams] of the steps taken
 
-    def encode(self, source: Tensor, mask: Tensor) -> ToyMemory:
+    def encode(self, source: Tensor, mask: Tensor, with_attention: bool = True) -> ToyMemory:
         return ToyMemory(source, mask)
 
     def initial_state(self, memory: ToyMemory) -> ToyState:

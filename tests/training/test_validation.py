@@ -71,7 +71,7 @@ class Oracle(nn.Module):
         def select(self, rows, beams=None):
             return type(self)(self[int(row)] for row in rows)
 
-    def encode(self, source, mask):
+    def encode(self, source, mask, with_attention=True):
         return self.Rows(
             self.targets[tuple(row[keep].tolist())] for row, keep in zip(source, mask, strict=True)
         )
@@ -143,7 +143,7 @@ def test_a_long_sentence_does_not_make_a_large_batch(tmp_path, monkeypatch):
             measured.append(batch)
             return super().loss(batch, **settings)
 
-        def encode(self, source, mask):
+        def encode(self, source, mask, with_attention=True):
             translated.append(source.shape)
             return super().encode(source, mask)
 

@@ -43,8 +43,8 @@ class MultiHeadAttention(nn.Module):
     ``attention(x, memory)``. Step by step::
 
         cache = attention.prepare(x[:, :1])                                    # the first position
-        cache = cache.append(attention.prepare(x[:, t : t + 1], first_position=t))
-        context, _ = attention.attend(x[:, t : t + 1], cache, first_position=t)
+        cache = cache.append(attention.prepare(x[:, t : t + 1], positions=t))
+        context, _ = attention.attend(x[:, t : t + 1], cache, positions=t)
 
     Parameters: ``query``, ``key``, ``value`` and ``out`` are linear layers, W^Q, W^K, W^V and W^O of all
     heads side by side. They start as in the paper's own code: Xavier uniform, biases 0.
@@ -129,14 +129,14 @@ class MultiHeadAttention(nn.Module):
         self,
         keys: Float[Tensor, "batch keys key_size"],
         values: Float[Tensor, "batch keys value_size"] | None = None,
-        first_position: int = 0,
+        positions: int | Int[Tensor, " keys"] = 0,
     ) -> KeyValueCache:
         """Project keys and values, once per sentence or once per step.
 
         Args:
             keys: what is compared with the queries.
             values: what is summed; None: the keys.
-            first_position: the position of the first key, for rotary positions.
+            positions: the position of the first key, or of each, for rotary positions.
 
         Raises:
             ValueError: a shape does not fit; both shapes are named.
@@ -148,7 +148,7 @@ class MultiHeadAttention(nn.Module):
                 raise ValueError(f"expected {name} of shape {expected}, got {list(given.shape)}")
         projected = self._split(self.key(keys), self.key_value_heads)
         if self.positions == "rotary":
-            projected = rotate_by_position(projected, first_position)
+            projected = rotate_by_position(projected, positions)
         return KeyValueCache(projected, self._split(self.value(values), self.key_value_heads))
 
     def attend(
@@ -160,7 +160,8 @@ class MultiHeadAttention(nn.Module):
         bias: Float[Tensor, "..."] | None = None,
         head_mask: HeadMask | None = None,
         is_causal: bool = False,
-        first_position: int | None = None,
+        positions: int | Int[Tensor, " queries"] | None = None,
+        key_positions: Int[Tensor, " keys"] | None = None,
         return_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch queries model_size"], Float[Tensor, "batch heads queries keys"] | None]:
         """Attend to projected keys; arguments and results as ``forward`` has them.
@@ -169,8 +170,9 @@ class MultiHeadAttention(nn.Module):
             query: what asks.
             cache: what ``prepare`` returned, of all positions that may be attended to.
             mask: as ``forward``. bias, head_mask, is_causal, return_weights: the same.
-            first_position: the position of the first query; the keys stand at those from 0 on. None: the last
-                query stands at the last key's position.
+            positions: the position of the first query, or of each; None: the last query stands at the last
+                key's position.
+            key_positions: the position of each key; None: from 0 on.
         """
         if query.ndim != 3 or query.shape[-1] != self.model_size or len(query) != len(cache.keys):
             raise ValueError(
@@ -179,10 +181,11 @@ class MultiHeadAttention(nn.Module):
             )
         projected = self._split(self.query(query), self.heads)  # [batch, heads, queries, head_size]
         keys, values = (self._shared(part) for part in cache)  # [batch, heads, keys, head_size]
-        first = keys.shape[2] - query.shape[1] if first_position is None else first_position
+        if positions is None:
+            positions = keys.shape[2] - query.shape[1]
         if self.positions == "rotary":
-            projected = rotate_by_position(projected, first)
-        by_position = self._by_position(projected, keys.shape[2], first)
+            projected = rotate_by_position(projected, positions)
+        by_position = self._by_position(projected, keys.shape[2], positions, key_positions)
         if by_position is not None:
             bias = by_position if bias is None else bias + by_position
         context, weights = scaled_dot_product(
@@ -254,12 +257,15 @@ class MultiHeadAttention(nn.Module):
         groups = self.heads // self.key_value_heads
         return part if groups == 1 else part.repeat_interleave(groups, 1)
 
-    def _by_position(self, query: Tensor, keys: int, first: int) -> Tensor | None:
+    def _by_position(
+        self, query: Tensor, keys: int, positions: int | Tensor, key_positions: Tensor | None
+    ) -> Tensor | None:
         """What the distance between query and key adds to the scores, [… heads, queries, keys]."""
         if self.positions == "alibi":
-            return alibi_bias(self.heads, query.shape[2], keys, first, query.device).to(query.dtype)
+            bias = alibi_bias(self.heads, query.shape[2], keys, positions, key_positions, query.device)
+            return bias.to(query.dtype)
         if self.positions == "relative":
-            return relative_scores(query, self.distances, keys, first)
+            return relative_scores(query, self.distances, keys, positions, key_positions)
         return None
 
     def _kept_heads(self, context: Tensor) -> Tensor:

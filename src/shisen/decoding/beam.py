@@ -50,9 +50,9 @@ def beam_search(
     options = options or BeamOptions()
     lengths = lengths or LengthLimits()
     constraints = constraints or Constraints()
-    memory = model.encode(source, mask)
+    memory = model.encode(source, mask, with_attention)
     state = model.initial_state(memory)
-    history = History()
+    history = History(memory.attention if with_attention else {})
     limits = lengths.of(mask)  # [rows], like all that follows: the sentences still in the batch
     sentences = torch.arange(len(source), device=source.device)
     previous = torch.full_like(source[:, :1], BEGIN)  # [rows, beams]: one beam at first

@@ -35,9 +35,9 @@ def force(
     Returns:
         One hypothesis per sentence, in order; its ids are the target without ``<s>``.
     """
-    memory = model.encode(source, mask)
+    memory = model.encode(source, mask, with_attention)
     state = model.initial_state(memory)
-    history = History()
+    history = History(memory.attention if with_attention else {})
     sentences = torch.arange(len(source), device=source.device)
     last = (target != PADDING).sum(1) - 2  # [batch]: the step that produces the last token
     if int(last.min()) < 0:

@@ -45,9 +45,9 @@ def greedy(
     """
     lengths = lengths or LengthLimits(max_length)
     constraints = constraints or Constraints()
-    memory = model.encode(source, mask)
+    memory = model.encode(source, mask, with_attention)
     state = model.initial_state(memory)
-    history = History()
+    history = History(memory.attention if with_attention else {})
     limits = lengths.of(mask)
     sentences = torch.arange(len(source), device=source.device)
     previous = torch.full_like(source[:, :1], BEGIN)

@@ -21,14 +21,15 @@ class Step:
         tokens: ``[rows, slots]``: the token chosen for each slot.
         log_probabilities: ``[rows, slots]``: the model's log-probability of that token.
         parents: ``[rows, slots]``: the slot of the step before that it continues; None: the same slot.
-        attention: By kind ``[rows, beams, layers, heads, keys]``, indexed by the parents' slots.
+        attention: By kind ``[rows, beams, layers, heads, keys]``, indexed by the parents' slots. The keys are
+            the source tokens, or of ``"decoder"`` the tokens read so far, one more at each step.
     """
 
     sentences: Int[Tensor, " rows"]
     tokens: Int[Tensor, "rows slots"]
     log_probabilities: Float[Tensor, "rows slots"]
     parents: Int[Tensor, "rows slots"] | None
-    attention: Mapping[str, Float[Tensor, "rows beams layers heads keys"]]
+    attention: Mapping[str, Float[Tensor, "rows beams layers heads _"]]
 
 
 @dataclass
@@ -36,8 +37,14 @@ class History:
     """All steps of a search, and where in them each finished hypothesis ended.
 
     Nothing is moved while the search runs: a hypothesis is a chain of slots, read backwards by `hypotheses`.
+
+    Attributes:
+        source_attention: The weights within the source, by kind ``[batch, layers, heads, keys, keys]``.
     """
 
+    source_attention: Mapping[str, Float[Tensor, "batch layers heads keys keys"]] = field(
+        default_factory=dict
+    )
     steps: list[Step] = field(default_factory=list)
     ends: list[Int[Tensor, "3 ended"]] = field(default_factory=list)
 
@@ -85,13 +92,25 @@ class History:
                     score=float(scores[ended]),
                     log_probabilities=tuple(chains.log_probabilities[ended, : last[ended] + 1].tolist()),
                     attention={
-                        kind: _of_one(weights[place[ended]], int(last[ended]) + 1, source_length)
+                        kind: _of_one(
+                            weights[place[ended]],
+                            int(last[ended]) + 1,
+                            int(last[ended]) + 1 if kind == "decoder" else source_length,
+                        )
                         for kind, weights in attention.items()
+                    }
+                    | {
+                        kind: weights[number][..., :source_length, :source_length]
+                        .float()
+                        .cpu()
+                        .numpy()
+                        .copy()
+                        for kind, weights in self.source_attention.items()
                     },
                 )
                 for ended in row
             ]
-            for row, source_length in zip(best, source_lengths, strict=True)
+            for number, (row, source_length) in enumerate(zip(best, source_lengths, strict=True))
         ]
 
     def _follow(self, batch: int, sentence: np.ndarray, last: np.ndarray, slot: np.ndarray) -> "_Chains":
@@ -116,13 +135,17 @@ class History:
     def _attention(self, rows: np.ndarray, beams: np.ndarray, last: np.ndarray) -> dict[str, np.ndarray]:
         """Gather the weights of these chains: by kind ``[chains, steps, layers, heads, keys]``."""
         attention: dict[str, np.ndarray] = {}
-        for number, step in enumerate(self.steps[: int(last.max()) + 1]):
+        steps = int(last.max()) + 1
+        for number, step in enumerate(self.steps[:steps]):
             live = np.flatnonzero(last >= number)
             for kind, tensor in step.attention.items():
                 weights = tensor.float().cpu().numpy()[rows[live, number], beams[live, number]]
+                keys = weights.shape[-1]  # [live, layers, heads, keys]
                 if kind not in attention:
-                    attention[kind] = np.zeros((len(last), last.max() + 1, *weights.shape[1:]), np.float32)
-                attention[kind][live, number] = weights
+                    most = steps if kind == "decoder" else keys
+                    shape = (len(last), steps, *weights.shape[1:-1], most)
+                    attention[kind] = np.zeros(shape, np.float32)
+                attention[kind][live, number, ..., :keys] = weights
         return attention
 
 

@@ -19,8 +19,9 @@ class Hypothesis:
         score: Σ `log_probabilities` / `length_normaliser`(number of ids): what n-best lists are sorted by.
         log_probabilities: The model's own natural log-probability of each id given those before it,
             whatever constraint, temperature or truncation chose it.
-        attention: By kind (``"cross"``), the weights ``[layers, heads, queries, keys]``: a query per id, a
-            key per source token (padding left out). Empty unless it was asked for.
+        attention: By kind, the weights ``[layers, heads, queries, keys]``, without padding. ``"cross"``: a
+            query per id, a key per source token; ``"encoder"``: both are the source tokens; ``"decoder"``: a
+            query per id, a key per token read, ``<s>`` and then the ids. Empty unless it was asked for.
     """
 
     ids: tuple[int, ...]

@@ -11,6 +11,10 @@ from torch import Tensor
 class Memory(Protocol):
     """The encoded source sentences: whatever the decoder attends to."""
 
+    @property
+    def attention(self) -> Mapping[str, Float[Tensor, "batch layers heads keys keys"]]:
+        """The weights within the source, by kind (``"encoder"``); empty where there are none."""
+
     def select(self, rows: Int[Tensor, " n"]) -> Any:
         """Return the memory of these sentences alone, in this order."""
 
@@ -36,16 +40,24 @@ class StepOutput(Protocol):
         """The state after the step (a `State`)."""
 
     @property
-    def attention(self) -> Mapping[str, Float[Tensor, "batch beams layers heads keys"]]:
-        """The step's weights over the source tokens, by kind (``"cross"``)."""
+    def attention(self) -> Mapping[str, Float[Tensor, "batch beams layers heads _"]]:
+        """The step's weights by kind: ``"cross"`` over the source tokens, ``"decoder"`` over the tokens read.
+
+        Where `encode` was not asked for attention, they may be missing.
+        """
 
 
 @runtime_checkable
 class DecodableModel(Protocol):
     """A sequence-to-sequence model as decoding sees it. Put it in evaluation mode first."""
 
-    def encode(self, source: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]) -> Any:
-        """Encode source sentences into a `Memory`."""
+    def encode(
+        self,
+        source: Int[Tensor, "batch length"],
+        mask: Bool[Tensor, "batch length"],
+        with_attention: bool = True,
+    ) -> Any:
+        """Encode source sentences into a `Memory`, `with_attention` if weights will be read."""
 
     def initial_state(self, memory: Any) -> Any:
         """Return the `State` before the first step, with one beam per sentence."""

@@ -53,10 +53,10 @@ def sample(
     sentences = torch.arange(len(source), device=source.device)
     draws = _draws(options, numbers or range(len(source)), limits).to(source.device)
 
-    memory = model.encode(source, mask)
+    memory = model.encode(source, mask, with_attention)
     state = model.initial_state(memory)
     state = state.select(sentences, torch.zeros_like(sentences)[:, None].expand(-1, options.samples))
-    history = History()
+    history = History(memory.attention if with_attention else {})
     previous = torch.full_like(draws[..., 0], BEGIN, dtype=torch.long)  # [rows, samples]
     is_finished = torch.zeros_like(previous, dtype=torch.bool)
     prefixes = previous[..., None][..., :0] if constraints.no_repeat_ngram else None

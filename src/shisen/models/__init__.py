@@ -3,6 +3,7 @@
 from shisen.models.config import ModelConfig, RecurrentConfig, TransformerConfig
 from shisen.models.families import FAMILIES, build_model
 from shisen.models.recurrent import RecurrentTranslator
+from shisen.models.transformer import TransformerTranslator
 from shisen.models.translation import LossOutput, StepOutput, TranslationBatch
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "RecurrentTranslator",
     "StepOutput",
     "TransformerConfig",
+    "TransformerTranslator",
     "TranslationBatch",
     "build_model",
 ]

@@ -130,6 +130,13 @@ class TransformerConfig(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> "TransformerConfig":
         _check_heads(self.model_size, self.heads, self.key_value_heads, self.positions)
+        if self.encoder_pattern is not None:
+            if self.positions in ("rotary", "alibi"):
+                raise ValueError(
+                    f"encoder_pattern works with positions sinusoidal or learned, not {self.positions}"
+                )
+            if self.key_value_heads not in (None, self.heads) or self.drop_head:
+                raise ValueError("encoder_pattern works without key_value_heads and drop_head")
         return self
 
 

@@ -15,7 +15,7 @@ from shisen.models.encoder import EncoderOutput, RecurrentEncoder
 from shisen.models.gru import gru_sequence
 from shisen.models.output import output_loss
 from shisen.models.products import Precision, linear
-from shisen.models.translation import LossOutput, StepOutput, TranslationBatch
+from shisen.models.translation import LossOutput, StepOutput, TranslationBatch, draw_forced
 
 
 class Memory(NamedTuple):
@@ -24,6 +24,11 @@ class Memory(NamedTuple):
     prepared: PreparedKeys
     encoded: EncoderOutput
     mask: Bool[Tensor, "batch keys"]
+
+    @property
+    def attention(self) -> dict[str, Tensor]:
+        """Weights within the source: a recurrent encoder has none."""
+        return {}
 
     def select(self, rows: Int[Tensor, " n"]) -> "Memory":
         """The memory of these sentences of the batch alone, in this order."""
@@ -87,8 +92,16 @@ class RecurrentTranslator(nn.Module):
                         else:
                             nn.init.zeros_(gate)
 
-    def encode(self, source: Int[Tensor, "batch keys"], mask: Bool[Tensor, "batch keys"]) -> Memory:
-        """Read source sentences once; `mask` is True at their tokens, which come before any padding."""
+    def encode(
+        self,
+        source: Int[Tensor, "batch keys"],
+        mask: Bool[Tensor, "batch keys"],
+        with_attention: bool = True,
+    ) -> Memory:
+        """Read source sentences once; `mask` is True at their tokens, which come before any padding.
+
+        The steps' weights cost nothing here: they are returned whether `with_attention` or not.
+        """
         encoded = self.encoder(source, mask)
         return Memory(self.decoder.attention.prepare(encoded.states, mask=mask), encoded, mask)
 
@@ -129,7 +142,7 @@ class RecurrentTranslator(nn.Module):
         if teacher_forcing_ratio >= 1.0:
             features = self._teacher_forced(encoded, mask, words, precision)
         else:
-            is_forced = _draw(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
+            is_forced = draw_forced(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
             features = self._free_running(encoded, mask, words, is_forced)
         # Only real tokens go on. Time comes first in `features`: without padding nothing is copied.
         is_real = (targets != PADDING).t()
@@ -223,12 +236,3 @@ class RecurrentTranslator(nn.Module):
             state = out.state
             features.append(out.features)
         return torch.cat(features, 1)
-
-
-def _draw(
-    words: Tensor, ratio: float, unit: str, generator: torch.Generator | None
-) -> Bool[Tensor, "batch steps"]:
-    """Where the reference is read, each with probability `ratio`."""
-    shape = words.shape if unit == "step" else (words.size(0), 1)
-    drawn = torch.rand(shape, generator=generator, device=words.device) < ratio
-    return drawn.expand(words.shape)

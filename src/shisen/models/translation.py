@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -32,3 +33,12 @@ class LossOutput(NamedTuple):
 
     loss: Float[Tensor, ""]
     tokens: int
+
+
+def draw_forced(
+    words: Int[Tensor, "batch steps"], ratio: float, unit: str, generator: torch.Generator | None
+) -> Bool[Tensor, "batch steps"]:
+    """Draw where the reference is read, with probability `ratio` for each "step" or each "sentence"."""
+    shape = words.shape if unit == "step" else (words.size(0), 1)
+    drawn = torch.rand(shape, generator=generator, device=words.device) < ratio
+    return drawn.expand(words.shape)
