@@ -9,16 +9,30 @@ from torch.utils._pytree import tree_iter
 from shisen.attention import additive, additive_scores, additive_scores_gradients
 
 
-def plain_scores(projected_query: Tensor, projected_keys: Tensor, v_a: Tensor) -> Tensor:
+def plain_scores(
+    projected_query: Tensor,
+    projected_keys: Tensor,
+    v_a: Tensor,
+    coverage: Tensor | None = None,
+    w_c: Tensor | None = None,
+) -> Tensor:
     """The formula in one expression, with the large tensor."""
-    return torch.tanh(projected_query.unsqueeze(2) + projected_keys.unsqueeze(1)) @ v_a
+    sums = projected_query.unsqueeze(2) + projected_keys.unsqueeze(1)
+    return torch.tanh(sums if coverage is None else sums + coverage.unsqueeze(-1) * w_c) @ v_a
 
 
 def arguments(
-    batch: int, queries: int, keys: int, size: int, dtype: torch.dtype = torch.float64
+    batch: int,
+    queries: int,
+    keys: int,
+    size: int,
+    dtype: torch.dtype = torch.float64,
+    has_coverage: bool = False,
 ) -> list[Tensor]:
     generator = torch.Generator().manual_seed(7)
     shapes = [(batch, queries, size), (batch, keys, size), (size,)]
+    if has_coverage:
+        shapes += [(batch, queries, keys), (size,)]
     return [torch.randn(*s, generator=generator, dtype=dtype).requires_grad_() for s in shapes]
 
 
@@ -36,9 +50,12 @@ class LargestTensor(TorchDispatchMode):
 
 @pytest.mark.parametrize("chunk_elements", [1, 40, 10**6], ids=["a query each", "two queries", "all"])
 @pytest.mark.parametrize("shape", [(2, 5, 3, 4), (1, 1, 1, 1), (2, 1, 4, 3), (2, 3, 0, 4), (2, 0, 3, 4)])
-def test_chunks_of_any_size_give_the_scores_and_gradients_of_the_formula(shape, chunk_elements, monkeypatch):
+@pytest.mark.parametrize("has_coverage", [False, True])
+def test_chunks_of_any_size_give_the_scores_and_gradients_of_the_formula(
+    shape, chunk_elements, has_coverage, monkeypatch
+):
     monkeypatch.setattr(additive, "CHUNK_ELEMENTS", chunk_elements)
-    given = arguments(*shape)
+    given = arguments(*shape, has_coverage=has_coverage)
     scores, expected = additive_scores(*given), plain_scores(*given)
     torch.testing.assert_close(scores, expected)
 
@@ -50,9 +67,10 @@ def test_chunks_of_any_size_give_the_scores_and_gradients_of_the_formula(shape, 
 
 
 @pytest.mark.parametrize("chunk_elements", [1, 10**6])
-def test_gradients_agree_with_finite_differences(chunk_elements, monkeypatch):
+@pytest.mark.parametrize("has_coverage", [False, True])
+def test_gradients_agree_with_finite_differences(chunk_elements, has_coverage, monkeypatch):
     monkeypatch.setattr(additive, "CHUNK_ELEMENTS", chunk_elements)
-    assert torch.autograd.gradcheck(additive_scores, arguments(2, 3, 4, 3))
+    assert torch.autograd.gradcheck(additive_scores, arguments(2, 3, 4, 3, has_coverage=has_coverage))
 
 
 def test_no_order_of_the_axes_in_memory_changes_a_gradient():
@@ -66,8 +84,9 @@ def test_no_order_of_the_axes_in_memory_changes_a_gradient():
     )
 
 
-def test_without_gradients_the_scores_are_the_same():
-    given = arguments(2, 5, 3, 4)
+@pytest.mark.parametrize("has_coverage", [False, True])
+def test_without_gradients_the_scores_are_the_same(has_coverage):
+    given = arguments(2, 5, 3, 4, has_coverage=has_coverage)
     with torch.no_grad():
         assert torch.equal(additive_scores(*given), additive_scores(*(t.detach() for t in given)))
         torch.testing.assert_close(additive_scores(*given), plain_scores(*given))
@@ -79,9 +98,10 @@ def test_a_second_derivative_is_refused_by_name():
         torch.autograd.grad(additive_scores(*given).sum(), given, create_graph=True)
 
 
-def test_no_tensor_of_queries_times_keys_times_size_is_kept_or_made():
+@pytest.mark.parametrize("has_coverage", [False, True])
+def test_no_tensor_of_queries_times_keys_times_size_is_kept_or_made(has_coverage):
     batch, queries, keys, size = 4, 60, 60, 128
-    given = arguments(batch, queries, keys, size, torch.float32)
+    given = arguments(batch, queries, keys, size, torch.float32, has_coverage)
     kept: list[int] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -107,12 +127,14 @@ def test_one_chunk_is_never_larger_than_the_keys_even_when_they_are_large(monkey
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_scored_in_float32_and_gradients_come_back_in_half(dtype):
-    given = [tensor.detach().to(dtype).requires_grad_() for tensor in arguments(2, 5, 3, 4)]
+@pytest.mark.parametrize("has_coverage", [False, True])
+def test_half_precision_is_scored_in_float32_and_gradients_come_back_in_half(dtype, has_coverage):
+    wide = arguments(2, 5, 3, 4, has_coverage=has_coverage)
+    given = [tensor.detach().to(dtype).requires_grad_() for tensor in wide]
     scores = additive_scores(*given)
     scores.sum().backward()
     assert scores.dtype == torch.float32
-    assert [tensor.grad.dtype for tensor in given if tensor.grad is not None] == [dtype] * 3
+    assert [tensor.grad.dtype for tensor in given if tensor.grad is not None] == [dtype] * len(given)
     torch.testing.assert_close(scores, plain_scores(*(tensor.float() for tensor in given)))
 
 

@@ -7,7 +7,18 @@ import torch
 
 from shisen.attention import MECHANISMS, Mechanism, ScoredAttention, build_attention
 
-SCORED = [name for name in MECHANISMS if name != "none"]
+# A mechanism, the function that makes its weights if it is not the softmax, and whether it reads coverage.
+VARIANTS = [
+    *MECHANISMS,
+    "bahdanau sparsemax",
+    "luong-general entmax15",
+    "luong-concat sparsemax coverage",
+    "local-m entmax15",
+    "local-p sparsemax",
+    "bahdanau coverage",
+]
+SCORED = [name for name in VARIANTS if name != "none"]
+SUMS_TO_ONE = [name for name in SCORED if "local-p" not in name]
 
 
 def exactly(message: str) -> str:
@@ -16,16 +27,27 @@ def exactly(message: str) -> str:
 
 def build(name: str, dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Mechanism:
     torch.manual_seed(3)
-    return build_attention(name, query_size=6, key_size=6, attention_size=7, dropout=dropout).to(dtype)
+    name, *rest = name.split()
+    has_coverage = "coverage" in rest
+    function = next((word for word in rest if word != "coverage"), "softmax")
+    attention = build_attention(name, 6, 6, 7, dropout, function=function, has_coverage=has_coverage)
+    return attention.to(dtype)
 
 
-@pytest.mark.parametrize("name", SCORED)
+def position(step: int) -> torch.Tensor:
+    """The number of the step in each of the three sentences."""
+    return torch.full((3,), step)
+
+
+@pytest.mark.parametrize("name", SUMS_TO_ONE)
 def test_weights_of_a_query_sum_to_one_and_masked_ones_are_exactly_zero(name, sentences):
     _, weights = build(name)(*sentences)
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4, dtype=torch.float64))
     masked = ~sentences.mask.unsqueeze(1).expand_as(weights)
     assert (weights[masked] == 0).all()
-    assert (weights[~masked] > 0).all()
+    assert (weights >= 0).all()
+    if "sparsemax" not in name and "entmax15" not in name:
+        assert (weights[~masked] > 0).all()
 
 
 @pytest.mark.parametrize("name", SCORED)
@@ -37,21 +59,21 @@ def test_the_context_is_the_weighted_sum_of_the_values(name, sentences):
     torch.testing.assert_close(context, weights @ keys)
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_one_step_at_a_time_is_all_queries_at_once(name, sentences):
     attention = build(name)
     query, keys, values, mask = sentences
     context, weights = attention(query, keys, values, mask)
     prepared = attention.prepare(keys, values, mask)
     for step in range(query.shape[1]):
-        step_context, step_weights = attention.attend(query[:, step], prepared)
+        step_context, step_weights = attention.attend(query[:, step], prepared, position(step))
         assert step_context.shape == (3, 2)
         assert step_weights.shape == (3, 5)
         torch.testing.assert_close(step_context, context[:, step])
         torch.testing.assert_close(step_weights, weights[:, step])
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_sentence_alone_and_unpadded_is_the_sentence_in_the_batch(name, sentences):
     attention = build(name)
     query, keys, values, mask = sentences
@@ -63,7 +85,7 @@ def test_a_sentence_alone_and_unpadded_is_the_sentence_in_the_batch(name, senten
         torch.testing.assert_close(alone_weights, weights[row, :, :length])
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_what_stands_at_padding_changes_no_result_and_gets_no_gradient(name, sentences):
     attention = build(name)
     query, keys, values, mask = sentences
@@ -78,7 +100,7 @@ def test_what_stands_at_padding_changes_no_result_and_gets_no_gradient(name, sen
         assert tensor.grad is None or (tensor.grad[~mask] == 0).all()
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_query_with_nothing_to_attend_to_gets_zeros_and_finite_gradients(name, sentences):
     attention = build(name)
     query, keys, values, mask = sentences
@@ -97,14 +119,15 @@ def test_a_query_with_nothing_to_attend_to_gets_zeros_and_finite_gradients(name,
     assert all((leaf.grad[1] == 0).all() for leaf in leaves if leaf.grad is not None)
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_mask_per_query_is_the_mask_of_that_query(name, sentences):
     attention = build(name)
     query, keys, values, _ = sentences
     mask = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(1)) < 0.5
     context, weights = attention(query, keys, values, mask)
     for step in range(4):
-        step_context, step_weights = attention(query[:, step], keys, values, mask[:, step])
+        prepared = attention.prepare(keys, values, mask[:, step])
+        step_context, step_weights = attention.attend(query[:, step], prepared, position(step))
         torch.testing.assert_close(step_context, context[:, step])
         torch.testing.assert_close(step_weights, weights[:, step])
 
@@ -119,14 +142,18 @@ def test_gradients_agree_with_finite_differences(name, sentences):
     names = [parameter_name for parameter_name, _ in attention.named_parameters()]
     parameters = [p.detach().requires_grad_() for p in attention.parameters()]
 
-    def attend(q, k, v, *values_of_parameters):
-        state = dict(zip(names, values_of_parameters, strict=True))
-        return torch.func.functional_call(attention, state, (q, k, v, mask[:2, :2]))
+    coverage = torch.rand(2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    covered = [coverage.requires_grad_()] if attention.has_coverage else []
 
-    assert torch.autograd.gradcheck(attend, (*leaves, *parameters))
+    def attend(q, k, v, *others):
+        state = dict(zip(names, others[len(covered) :], strict=True))
+        given = (q, k, v, mask[:2, :2], None, *others[: len(covered)])
+        return torch.func.functional_call(attention, state, given)
+
+    assert torch.autograd.gradcheck(attend, (*leaves, *covered, *parameters))
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_no_query_or_no_key_is_allowed(name):
     attention = build(name)
     context, weights = attention(
@@ -140,7 +167,7 @@ def test_no_query_or_no_key_is_allowed(name):
     assert torch.equal(context, torch.zeros(2, 4, 6, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_weights_are_float32_in_a_half_precision_model(name, dtype, sentences):
     attention = build(name, dtype=dtype)
@@ -150,19 +177,21 @@ def test_weights_are_float32_in_a_half_precision_model(name, dtype, sentences):
     assert context.dtype == dtype
     if name != "none":
         assert attention.prepare(keys).projected.dtype == torch.float32, "widened once, not at every step"
-        torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4))
+        if name in SUMS_TO_ONE:
+            torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4))
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_weights_are_float32_under_autocast_and_near_those_without(name, sentences):
     attention = build(name, dtype=torch.float32)
     query, keys, values = (tensor.float().requires_grad_() for tensor in sentences[:3])
-    _, expected = attention(query, keys, values, sentences.mask)
+    coverage = torch.rand(3, 4, 5) if attention.has_coverage else None
+    _, expected = attention(query, keys, values, sentences.mask, coverage=coverage)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        context, weights = attention(query, keys, values, sentences.mask)
+        context, weights = attention(query, keys, values, sentences.mask, coverage=coverage)
     assert weights.dtype == torch.float32
     torch.testing.assert_close(weights, expected, rtol=0.05, atol=0.01)
-    if name != "none":
+    if name in SUMS_TO_ONE:
         torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4))
     context.float().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in attention.parameters())
@@ -177,12 +206,13 @@ def test_dropout_thins_the_context_in_training_and_leaves_the_returned_weights(n
     context, weights = attention.train()(query, keys, one, mask)
     _, expected = build(name)(query, keys, one, mask)
     assert torch.equal(weights, expected)
-    # One real key: its weight of 1 is dropped, or kept and doubled.
-    assert set(context[2].flatten().tolist()) <= {0.0, 2.0}
-    assert not torch.allclose(context, torch.ones_like(context))
+    # One real key: its weight is dropped, or kept and doubled.
+    whole = weights.sum(-1, keepdim=True)
+    assert torch.where(context[2] == 0, 2 * whole[2], context[2]).equal(2 * whole[2])
+    assert not torch.allclose(context, whole)
 
     kept_on_average = torch.stack([attention(query, keys, one, mask)[0] for _ in range(400)]).mean(0)
-    torch.testing.assert_close(kept_on_average, torch.ones_like(context), rtol=0, atol=0.25)
+    torch.testing.assert_close(kept_on_average, whole, rtol=0, atol=0.25)
 
 
 @pytest.mark.parametrize("name", SCORED)
@@ -193,7 +223,7 @@ def test_dropout_is_off_in_evaluation(name, sentences):
     assert torch.equal(weights, expected_weights)
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("per_query", [False, True])
 def test_selected_sentences_attend_as_they_did_before(name, per_query, sentences):
     attention = build(name)
@@ -211,6 +241,29 @@ def test_selected_sentences_attend_as_they_did_before(name, per_query, sentences
 def test_selecting_keeps_the_absence_of_a_mask():
     prepared = build("bahdanau").prepare(torch.zeros(2, 3, 6, dtype=torch.float64))
     assert prepared.select(torch.tensor([1])).mask is None
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if "coverage" in name])
+def test_coverage_moves_the_weights_and_none_is_a_coverage_of_zero(name, sentences):
+    attention = build(name)
+    query, keys, values, mask = sentences
+    nothing = torch.zeros(3, 4, 5, dtype=torch.float64)
+    _, weights = attention(*sentences)
+    assert torch.equal(attention(*sentences, coverage=nothing)[1], weights)
+    coverage = torch.rand(3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    context, covered = attention(*sentences, coverage=coverage)
+    assert not torch.allclose(covered, weights)
+    prepared = attention.prepare(keys, values, mask)
+    for step in range(4):
+        step_context, step_weights = attention.attend(query[:, step], prepared, coverage=coverage[:, step])
+        torch.testing.assert_close(step_context, context[:, step])
+        torch.testing.assert_close(step_weights, covered[:, step])
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_a_coverage_that_is_not_read_is_refused(name, sentences):
+    with pytest.raises(ValueError, match=exactly("this attention reads no coverage")):
+        build(name)(*sentences, coverage=torch.zeros(3, 4, 5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
@@ -279,3 +332,11 @@ class TestShapesThatDoNotFit:
         )
         with pytest.raises(ValueError, match=exactly(message)):
             attention.attend(torch.zeros(shape), prepared)
+
+    @pytest.mark.parametrize("shape", [(2, 4, 2), (2, 3), (4, 3)])
+    def test_coverage(self, shape):
+        attention = build("bahdanau coverage", dtype=torch.float32)
+        prepared = attention.prepare(torch.zeros(2, 3, 6))
+        message = f"expected a coverage of shape [2, 4, 3], got {list(shape)}"
+        with pytest.raises(ValueError, match=exactly(message)):
+            attention.attend(torch.zeros(2, 4, 6), prepared, coverage=torch.zeros(shape))

@@ -2,7 +2,14 @@
 
 import pytest
 
-from shisen.attention import MECHANISMS, BahdanauAttention, LuongAttention, NoAttention, build_attention
+from shisen.attention import (
+    MECHANISMS,
+    BahdanauAttention,
+    LocalAttention,
+    LuongAttention,
+    NoAttention,
+    build_attention,
+)
 from shisen.errors import UserError
 
 
@@ -14,6 +21,8 @@ from shisen.errors import UserError
         ("luong-dot", LuongAttention),
         ("luong-general", LuongAttention),
         ("luong-concat", LuongAttention),
+        ("local-m", LocalAttention),
+        ("local-p", LocalAttention),
     ],
 )
 def test_every_name_builds_its_mechanism(name, type_of_it):
@@ -34,16 +43,37 @@ def test_sizes_dropout_and_direction_reach_the_mechanism():
         luong = build_attention(name, 4, 4, 3, dropout=0.125)
         assert isinstance(luong, LuongAttention)
         assert (luong.score_name, luong.dropout) == (score, 0.125)
+    for name, alignment in [("local-m", "monotonic"), ("local-p", "predictive")]:
+        local = build_attention(name, 4, 6, 3, dropout=0.125, window=7)
+        assert isinstance(local, LocalAttention)
+        assert (local.alignment, local.window, local.dropout) == (alignment, 7, 0.125)
     none = build_attention("none", 4, 6, 3, bidirectional=True)
     assert isinstance(none, NoAttention)
     assert none.bidirectional
+
+
+@pytest.mark.parametrize("name", [name for name in MECHANISMS if name != "none"])
+def test_the_function_reaches_every_mechanism(name):
+    assert build_attention(name, 4, 4, 3, function="entmax15").function == "entmax15"
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_coverage_reaches_the_mechanisms_that_take_it_and_is_refused_by_the_others(name):
+    if MECHANISMS[name].takes_coverage:
+        assert build_attention(name, 4, 4, 3, has_coverage=True).has_coverage
+        assert not build_attention(name, 4, 4, 3).has_coverage
+        return
+    with pytest.raises(UserError) as error:
+        build_attention(name, 4, 4, 3, has_coverage=True)
+    assert str(error.value) == f"attention {name!r} reads no coverage; bahdanau, luong-concat do"
 
 
 def test_an_unknown_name_is_refused_with_the_names_that_exist():
     with pytest.raises(UserError) as error:
         build_attention("bahdanu", 4, 4, 3)
     assert str(error.value) == (
-        "unknown attention 'bahdanu'; choose one of none, bahdanau, luong-dot, luong-general, luong-concat"
+        "unknown attention 'bahdanu'; choose one of none, bahdanau, luong-dot, luong-general, luong-concat, "
+        "local-m, local-p"
     )
 
 

@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shisen.attention.additive import additive_scores
+from shisen.attention.coverage import coverage_weights
 from shisen.attention.mechanism import ScoredAttention, require_positive
+from shisen.attention.normalization import AttentionFunction
 from shisen.attention.precision import autocast_off, widen
 
 Score = Literal["dot", "general", "concat"]
@@ -36,11 +38,13 @@ class LuongAttention(ScoredAttention):
     s_i, the decoder state *after* the step; the context joins it in the attentional state
     tanh(W_c [c_i; s_i]), which the decoder makes. What depends on h alone is made once per sentence: W_a h
     for "general", and for "concat" the right part of W_a times h, as
-    W_a [s; h] = W_a[:, :query_size] s + W_a[:, query_size:] h.
+    W_a [s; h] = W_a[:, :query_size] s + W_a[:, query_size:] h. With coverage the score of "concat" also knows
+    what the steps before have attended to, e_ij = v_aᵀ tanh(W_a [s_i; h_j] + w_c c_ij); see
+    :mod:`shisen.attention.coverage`.
 
     Parameters: none for "dot"; ``W_a`` [query_size, key_size] for "general"; ``W_a``
     [attention_size, query_size + key_size] and ``v_a`` [attention_size] for "concat". They start uniform in
-    ±1/√(inputs), as torch's linear layers do.
+    ±1/√(inputs), as torch's linear layers do. With coverage ``w_c`` [attention_size].
 
     Args:
         query_size: features of s.
@@ -49,10 +53,13 @@ class LuongAttention(ScoredAttention):
         attention_size: features of the hidden layer of "concat"; None: ``query_size``. "dot" and "general"
             have no such layer.
         dropout: probability of dropping a weight in training; see :class:`~shisen.attention.ScoredAttention`.
+        function: what makes weights of scores; see there.
+        has_coverage: whether the score reads the coverage; "concat" only.
 
     Raises:
-        ValueError: an unknown score, sizes that differ for "dot", a size below 1, or a dropout outside
-            [0, 1).
+        ValueError: an unknown score or function, sizes that differ for "dot", a size below 1, a dropout
+            outside [0, 1), or coverage with another score than "concat".
+        UserError: the function needs a library that is not installed.
     """
 
     def __init__(
@@ -62,9 +69,14 @@ class LuongAttention(ScoredAttention):
         score: Score = "general",
         attention_size: int | None = None,
         dropout: float = 0.0,
+        function: AttentionFunction = "softmax",
+        has_coverage: bool = False,
     ) -> None:
         """Make the parameters that the score has."""
-        super().__init__(query_size, key_size, dropout)
+        super().__init__(query_size, key_size, dropout, function)
+        if has_coverage and score != "concat":
+            raise ValueError(f'coverage needs the score "concat", which is additive, got {score!r}')
+        self.has_coverage = has_coverage
         if score == "dot":
             if query_size != key_size:
                 raise ValueError(
@@ -78,6 +90,7 @@ class LuongAttention(ScoredAttention):
             require_positive(attention_size=attention_size)
             self.W_a = nn.Linear(query_size + key_size, attention_size, bias=False)
             self.v_a = nn.Parameter(torch.empty(attention_size).uniform_(-1, 1) / attention_size**0.5)
+            self.w_c = coverage_weights(attention_size) if has_coverage else None
         else:
             raise ValueError(f"unknown score {score!r}; the scores are {', '.join(get_args(Score))}")
         self.score_name = score
@@ -96,9 +109,10 @@ class LuongAttention(ScoredAttention):
         self,
         query: Float[Tensor, "batch queries query_size"],
         projected: Float[Tensor, "batch keys features"],
+        coverage: Float[Tensor, "batch queries keys"] | None = None,
     ) -> Float[Tensor, "batch queries keys"]:
-        """sᵀ h, sᵀ W_a h or v_aᵀ tanh(W_a [s; h])."""
+        """sᵀ h, sᵀ W_a h or v_aᵀ tanh(W_a [s; h]), with coverage v_aᵀ tanh(W_a [s; h] + w_c c)."""
         if self.score_name != "concat":
             return dot_scores(query, projected)
         projected_query = nn.functional.linear(query, self.W_a.weight[:, : self.query_size])
-        return additive_scores(projected_query, projected, self.v_a)
+        return additive_scores(projected_query, projected, self.v_a, coverage, self.w_c)

@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from shisen.attention.masked_softmax import masked_softmax
+from shisen.attention.normalization import AttentionFunction, attention_weights, check_function
 from shisen.attention.precision import widen
 
 # One query per sentence, or several; the mask has a row per sentence, or one per query.
 Query: TypeAlias = Float[Tensor, "batch query_size"] | Float[Tensor, "batch queries query_size"]
 Mask: TypeAlias = Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"]
+StepNumbers: TypeAlias = Int[Tensor, " batch"] | Int[Tensor, "batch queries"]
+Coverage: TypeAlias = Float[Tensor, "batch keys"] | Float[Tensor, "batch queries keys"]
 ContextAndWeights: TypeAlias = (
     tuple[Float[Tensor, "batch value_size"], Float[Tensor, "batch keys"]]
     | tuple[Float[Tensor, "batch queries value_size"], Float[Tensor, "batch queries keys"]]
@@ -50,7 +52,14 @@ class Mechanism(nn.Module):
     """An attention mechanism: (query, keys, values, mask) → (context, weights).
 
     Keys are prepared once per sentence and attended to once per decoder step; ``forward`` does both.
+
+    Attributes:
+        reads_positions: whether ``attend`` has to know the number of the step.
+        has_coverage: whether the scores depend on what the steps before have attended to.
     """
+
+    reads_positions: bool = False
+    has_coverage: bool = False
 
     def prepare(
         self,
@@ -70,12 +79,22 @@ class Mechanism(nn.Module):
         """
         raise NotImplementedError
 
-    def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
+    def attend(
+        self,
+        query: Query,
+        prepared: PreparedKeys,
+        positions: StepNumbers | None = None,
+        coverage: Coverage | None = None,
+    ) -> ContextAndWeights:
         """Attend with one query per sentence, or with several.
 
         Args:
             query: the decoder state s of one step, or of several steps or beams.
             prepared: what ``prepare`` returned.
+            positions: the number of each query's step, from 0 on, where ``reads_positions``; None: several
+                queries are the first steps, one after the other.
+            coverage: the sum of the weights of the steps before each query, where ``has_coverage``; None:
+                there were none.
 
         Returns:
             The context, in the precision of the values, and the weights, in float32 (float64 for float64);
@@ -92,13 +111,15 @@ class Mechanism(nn.Module):
         keys: Float[Tensor, "batch keys key_size"],
         values: Float[Tensor, "batch keys value_size"] | None = None,
         mask: Mask | None = None,
+        positions: StepNumbers | None = None,
+        coverage: Coverage | None = None,
     ) -> ContextAndWeights:
-        """Prepare the keys and attend to them: ``attend(query, prepare(keys, values, mask))``."""
-        return self.attend(query, self.prepare(keys, values, mask))
+        """Prepare the keys and attend to them; the arguments are those of ``prepare`` and ``attend``."""
+        return self.attend(query, self.prepare(keys, values, mask), positions, coverage)
 
 
 class ScoredAttention(Mechanism):
-    """Attention by scores: a masked softmax over the scores, and a weighted sum of the values.
+    """Attention by scores: weights that sum to 1 over the scores, and a weighted sum of the values.
 
         e_ij = score(s_i, h_j)      α_i = softmax(e_i)      c_i = Σ_j α_ij v_j
 
@@ -110,20 +131,31 @@ class ScoredAttention(Mechanism):
         key_size: features of a key.
         dropout: probability of dropping a weight in training. The context is made with what dropout leaves,
             scaled by 1 / (1 - dropout); the weights returned are the distribution before dropout.
+        function: what makes weights of scores: "softmax", "sparsemax" or "entmax15"; see
+            :func:`~shisen.attention.attention_weights`.
 
     Raises:
-        ValueError: a size is below 1, or the dropout outside [0, 1).
+        ValueError: a size is below 1, the dropout outside [0, 1), or the function unknown.
+        UserError: the function needs a library that is not installed.
     """
 
-    def __init__(self, query_size: int, key_size: int, dropout: float = 0.0) -> None:
-        """Check the sizes and the dropout, and keep them."""
+    def __init__(
+        self,
+        query_size: int,
+        key_size: int,
+        dropout: float = 0.0,
+        function: AttentionFunction = "softmax",
+    ) -> None:
+        """Check the sizes, the dropout and the function, and keep them."""
         super().__init__()
         require_positive(query_size=query_size, key_size=key_size)
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"expected an attention dropout in [0, 1), got {dropout}")
+        check_function(function)
         self.query_size = query_size
         self.key_size = key_size
         self.dropout = dropout
+        self.function = function
 
     def project_keys(
         self, keys: Float[Tensor, "batch keys key_size"]
@@ -135,6 +167,7 @@ class ScoredAttention(Mechanism):
         self,
         query: Float[Tensor, "batch queries query_size"],
         projected: Float[Tensor, "batch keys features"],
+        coverage: Float[Tensor, "batch queries keys"] | None = None,
     ) -> Float[Tensor, "batch queries keys"]:
         """Score every projected key for every query."""
         raise NotImplementedError
@@ -154,18 +187,30 @@ class ScoredAttention(Mechanism):
             mask=mask,
         )
 
-    def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
-        """Score, normalise and sum, for one query per sentence or several."""
+    def attend(
+        self,
+        query: Query,
+        prepared: PreparedKeys,
+        positions: StepNumbers | None = None,
+        coverage: Coverage | None = None,
+    ) -> ContextAndWeights:
+        """Score, normalise and sum, for one query per sentence or several; ``positions`` change nothing."""
         check_query(query, prepared, self.query_size)
+        check_coverage(coverage, query, prepared, self.has_coverage)
         if query.ndim == 2:
-            context, weights = self.attend(query.unsqueeze(1), prepared)
+            coverage = None if coverage is None else coverage.unsqueeze(1)
+            context, weights = self.attend(query.unsqueeze(1), prepared, None, coverage)
             return context.squeeze(1), weights.squeeze(1)
         mask = prepared.mask
         if mask is not None and mask.ndim == 2:
             mask = mask.unsqueeze(1)  # [batch, 1, keys]
-        weights = masked_softmax(self.score(query, prepared.projected), mask)  # [batch, queries, keys]
-        kept = nn.functional.dropout(weights, self.dropout) if self.training and self.dropout else weights
-        return weighted_sum(kept, prepared.values), weights
+        scores = self.score(query, prepared.projected, coverage)  # [batch, queries, keys]
+        weights = attention_weights(scores, mask, self.function)
+        return weighted_sum(self.drop(weights), prepared.values), weights
+
+    def drop(self, weights: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """What dropout leaves of the weights: in training some of them, scaled; else all."""
+        return nn.functional.dropout(weights, self.dropout) if self.training and self.dropout else weights
 
 
 def weighted_sum(
@@ -225,3 +270,19 @@ def check_query(query: Tensor, prepared: PreparedKeys, query_size: int) -> None:
             f"expected {mask.shape[1]} queries, as the mask of shape {list(mask.shape)} has, "
             f"got a query of shape {list(shape)}"
         )
+
+
+def check_coverage(
+    coverage: Tensor | None, query: Tensor, prepared: PreparedKeys, has_coverage: bool
+) -> None:
+    """Raise a ValueError where a coverage is given that is not read, or that fits not the query and the keys.
+
+    Shapes: coverage [batch, keys] for a query [batch, query_size], else [batch, queries, keys].
+    """
+    if coverage is None:
+        return
+    if not has_coverage:
+        raise ValueError("this attention reads no coverage")
+    expected = [*query.shape[:-1], prepared.keys.shape[1]]
+    if list(coverage.shape) != expected:
+        raise ValueError(f"expected a coverage of shape {expected}, got {list(coverage.shape)}")

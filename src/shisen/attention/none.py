@@ -6,10 +6,13 @@ from torch import Tensor
 
 from shisen.attention.mechanism import (
     ContextAndWeights,
+    Coverage,
     Mask,
     Mechanism,
     PreparedKeys,
     Query,
+    StepNumbers,
+    check_coverage,
     check_keys,
     check_query,
     weighted_sum,
@@ -80,9 +83,16 @@ class NoAttention(Mechanism):
             allowed = allowed.unsqueeze(1)  # [batch, 1, keys]
         return PreparedKeys(keys, fixed_context(values, allowed, self.bidirectional), values, mask)
 
-    def attend(self, query: Query, prepared: PreparedKeys) -> ContextAndWeights:
-        """Give every query the fixed context, and weights of 0."""
+    def attend(
+        self,
+        query: Query,
+        prepared: PreparedKeys,
+        positions: StepNumbers | None = None,
+        coverage: Coverage | None = None,
+    ) -> ContextAndWeights:
+        """Give every query the fixed context, and weights of 0; ``positions`` change nothing."""
         check_query(query, prepared, query_size=query.shape[-1])
+        check_coverage(coverage, query, prepared, self.has_coverage)
         if query.ndim == 2:
             context, weights = self.attend(query.unsqueeze(1), prepared)
             return context.squeeze(1), weights.squeeze(1)
