@@ -1,19 +1,13 @@
-from typing import NamedTuple
-
 import pytest
 import torch
 from torch import nn
 
 from shisen.data.batches import Batch
+from shisen.models import LossOutput
 from shisen.training.config import TrainingConfig
 from shisen.training.state import RunState
 from shisen.training.stream import PlacedBatch
 from shisen.training.task import NumericError, TranslationTask
-
-
-class Loss(NamedTuple):
-    loss: torch.Tensor
-    tokens: int
 
 
 class Constant(nn.Module):
@@ -23,10 +17,11 @@ class Constant(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(len(gradient)))
         self.gradient = torch.tensor(gradient)
+        self.penalty: torch.Tensor | None = None
 
-    def loss(self, batch: Batch, **settings) -> Loss:
+    def loss(self, batch: Batch, **settings) -> LossOutput:
         self.settings = settings
-        return Loss((self.weight * self.gradient).sum() * 4, 4)
+        return LossOutput((self.weight * self.gradient).sum() * 4, 4, self.penalty)
 
 
 def task(gradient: list[float], **settings) -> TranslationTask:
@@ -44,6 +39,14 @@ def test_the_loss_is_the_mean_over_target_tokens():
     run.model.weight.data.fill_(3.0)
     output = run.training_step(batch(), 0)
     assert (output["loss"], output["loss_sum"], output["tokens"]) == (6.0, 24.0, 4)
+
+
+def test_a_penalty_is_made_small_with_the_loss_and_not_reported():
+    run = task([2.0])
+    run.model.weight.data.fill_(3.0)
+    run.model.penalty = torch.tensor(8.0)
+    output = run.training_step(batch(), 0)
+    assert (output["loss"], output["loss_sum"]) == (8.0, 24.0)
 
 
 def test_the_model_is_told_how_to_compute_its_loss():

@@ -56,6 +56,11 @@ class BahdanauAttention(ScoredAttention):
         self.has_coverage = has_coverage
         self.w_c = coverage_weights(attention_size) if has_coverage else None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the attention of 2015: a softmax, without coverage."""
+        return self.function == "softmax" and not self.has_coverage
+
     def project_keys(
         self, keys: Float[Tensor, "batch keys key_size"]
     ) -> Float[Tensor, "batch keys attention_size"]:

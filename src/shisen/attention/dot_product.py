@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from shisen.attention.masked_softmax import masked_softmax
+from shisen.attention.normalization import AttentionFunction, attention_weights
 from shisen.attention.precision import autocast_off, widen
 
 
@@ -20,6 +20,7 @@ def scaled_dot_product(
     is_causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
+    function: AttentionFunction = "softmax",
     return_weights: bool = False,
 ) -> tuple[Float[Tensor, "*batch queries value_size"], Float[Tensor, "*batch queries keys"] | None]:
     """Attend by the similarity of query and key.
@@ -27,8 +28,8 @@ def scaled_dot_product(
         Attention(Q, K, V) = softmax(Q Kᵀ / √d + B) V
 
     (Vaswani et al. 2017, equation 1; B, what position adds to a score, is of Shaw 2018 and Press 2022.)
-    Without weights torch's fused kernel computes this, which keeps nothing of size queries × keys; with them
-    the product is made as written. Both give the same context.
+    Without weights torch's fused kernel computes this, which keeps nothing of size queries × keys; with them,
+    and with another function than the softmax, the product is made as written. Both give the same context.
 
     Args:
         query: Q. The leading axes are those of batch and heads.
@@ -40,6 +41,7 @@ def scaled_dot_product(
             stands at the last key's position: with fewer queries than keys, the first keys are the past.
         scale: what the products are multiplied by; None: 1/√d.
         dropout: probability of dropping a weight, now; a module passes 0 outside training.
+        function: what makes weights of scores; see :func:`~shisen.attention.attention_weights`.
         return_weights: whether to return the weights.
 
     Returns:
@@ -49,15 +51,16 @@ def scaled_dot_product(
     """
     if is_causal:
         is_square = query.shape[-2] == key.shape[-2]
-        if is_square and mask is None and bias is None and not return_weights:
+        if is_square and mask is None and bias is None and function == "softmax" and not return_weights:
             context = scaled_dot_product_attention(
                 query, key, value, dropout_p=dropout, is_causal=True, scale=scale
             )
             return context, None
         causal = causal_mask(query.shape[-2], key.shape[-2], query.device)
         mask = causal if mask is None else mask & causal
-    if return_weights:
-        return _explicitly(query, key, value, mask, bias, scale, dropout)
+    if return_weights or function != "softmax":
+        context, weights = _explicitly(query, key, value, mask, bias, scale, dropout, function)
+        return context, weights if return_weights else None
     return _fused(query, key, value, mask, bias, scale, dropout), None
 
 
@@ -74,13 +77,14 @@ def _explicitly(
     bias: Tensor | None,
     scale: float | None,
     dropout: float,
+    function: AttentionFunction,
 ) -> tuple[Tensor, Tensor]:
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     with autocast_off(query.device):
         scores = torch.matmul(widen(query) * scale, widen(key).transpose(-1, -2))  # [*batch, queries, keys]
         if bias is not None:
             scores = scores + widen(bias)
-        weights = masked_softmax(scores, mask)
+        weights = attention_weights(scores, mask, function)
         kept = torch.nn.functional.dropout(weights, dropout) if dropout else weights
         return torch.matmul(kept.to(value.dtype), value), weights
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from shisen.attention.dot_product import scaled_dot_product
 from shisen.attention.mechanism import require_positive
+from shisen.attention.normalization import AttentionFunction, check_function
 from shisen.attention.positions import alibi_bias, relative_scores, rotate_by_position
 
 Positions = Literal["rotary", "alibi", "relative"]
@@ -64,10 +65,13 @@ class MultiHeadAttention(nn.Module):
             learns a vector for each distance (Shaw et al. 2018; parameter ``distances``); None: nothing does.
         max_distance: of "relative": from there on all distances are one.
         drop_head: probability of dropping a whole head in training, the others scaled up (Zhou et al. 2020).
+        function: what makes weights of scores: "softmax", "sparsemax" or "entmax15"; see
+            :func:`~shisen.attention.attention_weights`.
 
     Raises:
-        ValueError: a size below 1, heads that do not divide what they have to, or a probability outside
-            [0, 1).
+        ValueError: a size below 1, heads that do not divide what they have to, a probability outside [0, 1),
+            or an unknown function.
+        UserError: the function needs a library that is not installed.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class MultiHeadAttention(nn.Module):
         positions: Positions | None = None,
         max_distance: int = 16,
         drop_head: float = 0.0,
+        function: AttentionFunction = "softmax",
     ) -> None:
         """Make the four projections."""
         super().__init__()
@@ -109,10 +114,12 @@ class MultiHeadAttention(nn.Module):
         for name, probability in (("dropout", dropout), ("drop_head", drop_head)):
             if not 0.0 <= probability < 1.0:
                 raise ValueError(f"expected {name} in [0, 1), got {probability}")
+        check_function(function)
         self.model_size, self.key_size, self.value_size = model_size, key_size, value_size
         self.heads, self.key_value_heads = heads, key_value_heads
         self.head_size = model_size // heads
         self.dropout, self.positions, self.drop_head = dropout, positions, drop_head
+        self.function = function
         self.query = nn.Linear(model_size, model_size, bias)
         self.key = nn.Linear(key_size, key_value_heads * self.head_size, bias)
         self.value = nn.Linear(value_size, key_value_heads * self.head_size, bias)
@@ -196,6 +203,7 @@ class MultiHeadAttention(nn.Module):
             bias=bias,
             is_causal=is_causal,
             dropout=self.dropout if self.training else 0.0,
+            function=self.function,
             return_weights=return_weights,
         )  # [batch, heads, queries, head_size]
         if head_mask is not None:
@@ -228,7 +236,7 @@ class MultiHeadAttention(nn.Module):
             head_mask: what each head's part is multiplied by before it is projected: 0 takes the head away.
                 [heads], or [batch, heads].
             is_causal: whether a query may attend only to its own position and those before it.
-            return_weights: whether to return the weights; without, the fused kernel is used.
+            return_weights: whether to return the weights; without, a softmax uses the fused kernel.
 
         Returns:
             The context, and the weights [batch, heads, queries, keys] before dropout and ``head_mask``, in

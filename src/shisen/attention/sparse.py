@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shisen.attention.dot_product import scaled_dot_product
 from shisen.attention.multi_head import HeadMask, MultiHeadAttention
+from shisen.attention.normalization import AttentionFunction
 from shisen.attention.patterns import Pattern
 
 BLOCK_SIZE = 64
@@ -81,6 +82,7 @@ def sparse_dot_product(
     block_size: int = BLOCK_SIZE,
     scale: float | None = None,
     dropout: float = 0.0,
+    function: AttentionFunction = "softmax",
     return_weights: bool = False,
 ) -> tuple[Float[Tensor, "batch heads length value_size"], SparseWeights | None]:
     """Attend within one sequence under a pattern: ``scaled_dot_product`` with the mask of the pattern.
@@ -94,6 +96,7 @@ def sparse_dot_product(
         block_size: positions that are computed together.
         scale: what the products are multiplied by; None: 1/√size.
         dropout: probability of dropping a weight, now.
+        function: what makes weights of scores; see :func:`~shisen.attention.attention_weights`.
         return_weights: whether to return the weights of the allowed pairs.
 
     Returns:
@@ -137,6 +140,7 @@ def sparse_dot_product(
             allowed_here.flatten(0, 1)[:, None],
             scale=scale,
             dropout=dropout,
+            function=function,
             return_weights=return_weights,
         )  # [batch * rows, heads, size, features]
         contexts.append(context.transpose(1, 2).unflatten(0, (batch, len(rows))))
@@ -194,9 +198,11 @@ class SparseSelfAttention(nn.Module):
         dropout: probability of dropping a weight in training.
         bias: whether the projections have biases.
         block_size: positions that are computed together: more waste at a band's edges, less overhead.
+        function: what makes weights of scores; see :func:`~shisen.attention.attention_weights`.
 
     Raises:
         ValueError: as MultiHeadAttention, or a block size below 1.
+        UserError: as MultiHeadAttention.
     """
 
     def __init__(
@@ -208,14 +214,15 @@ class SparseSelfAttention(nn.Module):
         bias: bool = True,
         *,
         block_size: int = BLOCK_SIZE,
+        function: AttentionFunction = "softmax",
     ) -> None:
         """Make the projections."""
         super().__init__()
         if block_size < 1:
             raise ValueError(f"expected block_size of 1 or more, got {block_size}")
-        dense = MultiHeadAttention(model_size, heads, dropout=dropout, bias=bias)
+        dense = MultiHeadAttention(model_size, heads, dropout=dropout, bias=bias, function=function)
         self.model_size, self.heads, self.head_size = model_size, heads, dense.head_size
-        self.pattern, self.block_size, self.dropout = pattern, block_size, dropout
+        self.pattern, self.block_size, self.dropout, self.function = pattern, block_size, dropout, function
         self.query, self.key, self.value, self.out = dense.query, dense.key, dense.value, dense.out
 
     def forward(
@@ -253,6 +260,7 @@ class SparseSelfAttention(nn.Module):
             mask,
             block_size=self.block_size,
             dropout=self.dropout if self.training else 0.0,
+            function=self.function,
             return_weights=return_weights,
         )
         if head_mask is not None:

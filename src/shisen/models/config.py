@@ -4,11 +4,44 @@ A network is of a family, and each family has keys of its own; ``family`` decide
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    Tag,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-AttentionName = Literal["none", "bahdanau", "luong-dot", "luong-general", "luong-concat"]
+from shisen.attention import MECHANISMS, AttentionFunction, names_with_coverage
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Allows the names of a list as it is when a value is checked, so that the list may grow."""
+
+    names: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, name: str) -> str:
+        if name not in self.names:
+            allowed = ", ".join(self.names)
+            raise PydanticCustomError("unknown_name", "expected one of {allowed}", {"allowed": allowed})
+        return name
+
+
+_ATTENTION_FUNCTION = (
+    "What makes weights of scores. `sparsemax` (Martins and Astudillo 2016) and `entmax15` (Peters et al. "
+    "2019) give unlikely tokens a weight of exactly 0; they need the extra shisen[entmax]."
+)
 
 
 class RecurrentConfig(BaseModel):
@@ -20,12 +53,29 @@ class RecurrentConfig(BaseModel):
         return f"{self.family}, {self.cell}, attention {self.attention}"
 
     family: Literal["recurrent"] = Field("recurrent", description="The kind of network.")
-    attention: AttentionName = Field(
+    attention: Annotated[str, OneOf(MECHANISMS)] = Field(
         "bahdanau",
         description="How the decoder looks at the source. `bahdanau` scores with the previous state and "
         "feeds the context to the cell; `luong-*` score with the current state and predict from the "
         "attentional state (`luong-dot` adds the encoder's two directions, since both sides of the product "
-        "must be of one size); `none` keeps one fixed context vector.",
+        "must be of one size); `local-*` are Luong's too and look at a window: `local-m` about the token "
+        "with the step's number, `local-p` about a predicted one; `none` keeps one fixed context vector.",
+    )
+    attention_function: AttentionFunction = Field("softmax", description=_ATTENTION_FUNCTION)
+    attention_window: int = Field(
+        10, ge=1, le=65536, description="How many tokens a `local-*` window reaches to either side."
+    )
+    coverage: bool = Field(
+        False,
+        description="Whether the scores know what the steps before have attended to (Tu et al. 2016; See et "
+        "al. 2017), for additive scores: `bahdanau` and `luong-concat`.",
+    )
+    coverage_loss: float = Field(
+        1.0,
+        ge=0.0,
+        le=1000.0,
+        description="With `coverage`: the weight in training of the loss for attending to the same token "
+        "again (See et al. 2017). Validation does not count it.",
     )
     cell: Literal["gru", "lstm"] = Field("gru", description="The recurrent cell of encoder and decoder.")
     embedding_size: int = Field(256, ge=1, le=65536, description="Features of a word embedding.")
@@ -33,7 +83,11 @@ class RecurrentConfig(BaseModel):
         256, ge=1, le=65536, description="Features of a hidden state, in each direction of the encoder."
     )
     attention_size: int | None = Field(
-        None, ge=1, le=65536, description="Features inside an additive score. Empty: as `hidden_size`."
+        None,
+        ge=1,
+        le=65536,
+        description="Features inside an additive score, and inside the prediction of `local-p`. Empty: as "
+        "`hidden_size`.",
     )
     encoder_layers: int = Field(1, ge=1, le=64, description="Recurrent layers of the encoder.")
     decoder_layers: int = Field(1, ge=1, le=64, description="Recurrent layers of the decoder.")
@@ -58,6 +112,13 @@ class RecurrentConfig(BaseModel):
         description="What stands between a Bahdanau decoder's state and its output layer: a maxout layer as "
         "published, or tanh. Luong decoders predict from the attentional state.",
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RecurrentConfig":
+        if self.coverage and not MECHANISMS[self.attention].takes_coverage:
+            able = " or ".join(names_with_coverage())
+            raise ValueError(f"coverage needs the attention {able}, and it is {self.attention}")
+        return self
 
 
 class TransformerConfig(BaseModel):
@@ -110,6 +171,7 @@ class TransformerConfig(BaseModel):
         0.1, ge=0.0, lt=1.0, description="Dropout of embeddings and of what every part of a layer gives."
     )
     attention_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout of the attention weights.")
+    attention_function: AttentionFunction = Field("softmax", description=_ATTENTION_FUNCTION)
     activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout inside feed-forward parts.")
     drop_head: float = Field(
         0.0, ge=0.0, lt=1.0, description="How often a whole head is left out in training (Zhou et al. 2020)."

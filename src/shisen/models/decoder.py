@@ -11,8 +11,9 @@ Luong (2015): the **current** state is the query and the attentional state h~_t 
 
     s_t = cell([E y_{t-1}; h~_{t-1}], s_{t-1}),   c_t = attend(s_t),   h~_t = tanh(W_c [c_t; s_t])
 
-With `input_feeding` off, h~_{t-1} is not read. In both, `embedded` is all that depends on the previous word
-alone, and what it contributes to the gates is made for all steps at once where all words are known.
+With `input_feeding` off, h~_{t-1} is not read. The list of mechanisms says which of the two a mechanism makes
+of its decoder. In both, `embedded` is all that depends on the previous word alone, and what it contributes to
+the gates is made for all steps at once where all words are known.
 """
 
 from typing import NamedTuple, cast
@@ -21,7 +22,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from shisen.attention import PreparedKeys, build_attention
+from shisen.attention import MECHANISMS, PreparedKeys, build_attention
+from shisen.attention.precision import widen
 from shisen.models.config import RecurrentConfig
 from shisen.models.dropout import Dropout
 from shisen.models.encoder import EncoderOutput
@@ -35,6 +37,8 @@ class DecoderState(NamedTuple):
     hidden: Float[Tensor, "batch beams layers hidden"]
     cell: Float[Tensor, "batch beams layers hidden"] | None  # LSTM only
     attentional: Float[Tensor, "batch beams hidden"] | None  # Luong with input feeding only: h~_{t-1}
+    positions: Int[Tensor, "batch beams"] | None = None  # the step's number, where the attention reads it
+    coverage: Float[Tensor, "batch beams keys"] | None = None  # the sum of all weights so far, where it does
 
     def select(self, rows: Int[Tensor, " n"], beams: Int[Tensor, "n k"]) -> "DecoderState":
         """The state whose entry [i, j] is this one's [rows[i], beams[i, j]]."""
@@ -43,6 +47,24 @@ class DecoderState(NamedTuple):
             self.hidden[chosen],
             None if self.cell is None else self.cell[chosen],
             None if self.attentional is None else self.attentional[chosen],
+            None if self.positions is None else self.positions[chosen],
+            None if self.coverage is None else self.coverage[chosen],
+        )
+
+    def after(
+        self,
+        weights: Float[Tensor, "batch beams keys"],
+        hidden: Float[Tensor, "batch beams layers hidden"],
+        cell: Float[Tensor, "batch beams layers hidden"] | None,
+        attentional: Float[Tensor, "batch beams hidden"] | None,
+    ) -> "DecoderState":
+        """The state after a step that attended with `weights` and made the other three."""
+        return DecoderState(
+            hidden,
+            cell,
+            attentional,
+            None if self.positions is None else self.positions + 1,
+            None if self.coverage is None else self.coverage + weights,
         )
 
 
@@ -76,7 +98,7 @@ class RecurrentDecoder(nn.Module):
         super().__init__()
         hidden = config.hidden_size
         self.config = config
-        self.is_luong = config.attention.startswith("luong")
+        self.is_luong = MECHANISMS[config.attention].query == "current"
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
         self.dropout = Dropout(config.dropout)
         self.attention = build_attention(
@@ -86,6 +108,9 @@ class RecurrentDecoder(nn.Module):
             attention_size=config.attention_size or hidden,
             dropout=config.attention_dropout,
             bidirectional=config.bidirectional,
+            window=config.attention_window,
+            function=config.attention_function,
+            has_coverage=config.coverage,
         )
         # What the first cell reads beside the embedding: the context, or the last attentional state.
         fed = (hidden if config.input_feeding else 0) if self.is_luong else key_size
@@ -128,6 +153,8 @@ class RecurrentDecoder(nn.Module):
             hidden=parts[:, 0],
             cell=parts[:, 1] if is_lstm else None,
             attentional=start.new_zeros(batch, 1, hidden) if has_feeding else None,
+            positions=mask.new_zeros(batch, 1, dtype=torch.long) if self.attention.reads_positions else None,
+            coverage=widen(start.new_zeros(batch, 1, mask.size(1))) if self.attention.has_coverage else None,
         )
 
     @property
@@ -160,14 +187,18 @@ class RecurrentDecoder(nn.Module):
             if state.attentional is not None:
                 input_gates = input_gates + nn.functional.linear(state.attentional, by_fed)
             hidden, cells = self._recur(input_gates, state)
-            context, weights = self.attention.attend(hidden[:, :, -1], prepared)
+            context, weights = self._attend(hidden[:, :, -1], state, prepared)
             attentional = torch.tanh(self.W_c(torch.cat([context, hidden[:, :, -1]], -1)))
             kept = attentional if state.attentional is not None else None
-            return DecoderStep(attentional, DecoderState(hidden, cells, kept), weights)
-        context, weights = self.attention.attend(state.hidden[:, :, -1], prepared)
+            return DecoderStep(attentional, state.after(weights, hidden, cells, kept), weights)
+        context, weights = self._attend(state.hidden[:, :, -1], state, prepared)
         hidden, cells = self._recur(input_gates + nn.functional.linear(context, by_fed), state)
         features = torch.cat([hidden[:, :, -1], embedded, context], -1)
-        return DecoderStep(features, DecoderState(hidden, cells, None), weights)
+        return DecoderStep(features, state.after(weights, hidden, cells, None), weights)
+
+    def _attend(self, query: Tensor, state: DecoderState, prepared: PreparedKeys) -> tuple[Tensor, Tensor]:
+        """The context and the weights of a step."""
+        return self.attention.attend(query, prepared, positions=state.positions, coverage=state.coverage)
 
     def _recur(self, gates: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
         """Every layer's new state from the first layer's input gates: [batch, beams, layers, hidden]."""

@@ -3,14 +3,14 @@
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from shisen.attention import BahdanauAttention, PreparedKeys
+from shisen.attention import MECHANISMS, BahdanauAttention, NoAttention, PreparedKeys, coverage_loss
 from shisen.data.vocabulary import PADDING
 from shisen.models.bahdanau_gru import unroll_bahdanau_gru
 from shisen.models.config import RecurrentConfig
-from shisen.models.decoder import DecoderState, RecurrentDecoder
+from shisen.models.decoder import DecoderState, DecoderStep, RecurrentDecoder
 from shisen.models.encoder import EncoderOutput, RecurrentEncoder
 from shisen.models.gru import gru_sequence
 from shisen.models.output import output_loss
@@ -35,6 +35,13 @@ class Memory(NamedTuple):
         return Memory(self.prepared.select(rows), self.encoded.select(rows), self.mask[rows])
 
 
+class Steps(NamedTuple):
+    """All steps of a decoder over known words."""
+
+    features: Float[Tensor, "batch steps features"]
+    repeated: Float[Tensor, "batch steps"] | None = None  # the coverage loss of each, where there is coverage
+
+
 class RecurrentTranslator(nn.Module):
     """Encoder, decoder with or without attention, output layer.
 
@@ -57,7 +64,7 @@ class RecurrentTranslator(nn.Module):
             config.cell,
             config.bidirectional,
             config.dropout,
-            adds_directions=config.attention == "luong-dot",
+            adds_directions=MECHANISMS[config.attention].adds_directions,
         )
         self.decoder = RecurrentDecoder(config, self.encoder.output_size, target_vocabulary_size)
         self.output = nn.Linear(self.decoder.output_size, target_vocabulary_size)
@@ -125,7 +132,7 @@ class RecurrentTranslator(nn.Module):
         precision: Precision = "float32",
         generator: torch.Generator | None = None,
     ) -> LossOutput:
-        """Label-smoothed cross-entropy of the batch's target words.
+        """Label-smoothed cross-entropy of the batch's target words, and the coverage loss as a penalty.
 
         Args:
             batch: source [batch, keys] and target [batch, steps + 1].
@@ -140,37 +147,45 @@ class RecurrentTranslator(nn.Module):
         words, targets = batch.target[:, :-1], batch.target[:, 1:]  # [batch, steps]
         encoded = self.encoder(batch.source, mask, precision)
         if teacher_forcing_ratio >= 1.0:
-            features = self._teacher_forced(encoded, mask, words, precision)
+            steps = self._teacher_forced(encoded, mask, words, precision)
         else:
             is_forced = draw_forced(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
-            features = self._free_running(encoded, mask, words, is_forced)
+            steps = self._free_running(encoded, mask, words, is_forced)
         # Only real tokens go on. Time comes first in `features`: without padding nothing is copied.
         is_real = (targets != PADDING).t()
-        features, wanted = features.transpose(0, 1).flatten(0, 1), targets.t().flatten()
+        features, wanted = steps.features.transpose(0, 1).flatten(0, 1), targets.t().flatten()
         if not bool(is_real.all()):
             places = is_real.flatten().nonzero().squeeze(1)
             features, wanted = features.index_select(0, places), wanted[places]
         outputs = self.decoder.read_out(features, precision)  # [tokens, output]
         loss = output_loss(outputs, self.output.weight, self.output.bias, wanted, label_smoothing, precision)
-        return LossOutput(loss, len(wanted))
+        penalty = None
+        if steps.repeated is not None and self.config.coverage_loss:
+            penalty = self.config.coverage_loss * (steps.repeated * is_real.t()).sum()
+        return LossOutput(loss, len(wanted), penalty)
 
     def _teacher_forced(
         self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
-    ) -> Tensor:
-        """The features of all steps, [batch, steps, features], by the fastest way this variant has."""
-        config = self.config
-        if config.cell == "gru" and config.decoder_layers == 1:
-            if config.attention == "bahdanau":
-                return self._unroll_bahdanau(encoded, mask, words, precision)
-            if config.attention == "none":
-                return self._unroll_fixed_context(encoded, mask, words, precision)
+    ) -> Steps:
+        """All steps, by the fastest way this variant has."""
+        attention = self.decoder.attention
+        is_one_gru = self.config.cell == "gru" and self.config.decoder_layers == 1
+        if is_one_gru and not self.decoder.is_luong:
+            if type(attention) is NoAttention:
+                return Steps(self._unroll_fixed_context(encoded, mask, words, precision))
+            if type(attention) is BahdanauAttention and attention.is_plain:
+                return Steps(self._unroll_bahdanau(attention, encoded, mask, words, precision))
         return self._unroll_step_by_step(encoded, mask, words, precision)
 
     def _unroll_bahdanau(
-        self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
+        self,
+        attention: BahdanauAttention,
+        encoded: EncoderOutput,
+        mask: Tensor,
+        words: Tensor,
+        precision: Precision,
     ) -> Tensor:
-        attention, cell = self.decoder.attention, self.decoder.first_cell
-        assert isinstance(attention, BahdanauAttention)
+        cell = self.decoder.first_cell
         embedded = self.decoder.embed(words.t())  # [steps, batch, embedding]
         unrolled = unroll_bahdanau_gru(
             self.decoder.input_gates(embedded, precision),
@@ -206,25 +221,27 @@ class RecurrentTranslator(nn.Module):
 
     def _unroll_step_by_step(
         self, encoded: EncoderOutput, mask: Tensor, words: Tensor, precision: Precision
-    ) -> Tensor:
+    ) -> Steps:
         """The definition: one step after the other; only what the words determine is made beforehand."""
         prepared = self.decoder.attention.prepare(encoded.states, mask=mask)
         state = self.decoder.initial_state(encoded, mask)
         embedded = self.decoder.embed(words)  # [batch, steps, embedding]
         gates = self.decoder.input_gates(embedded, precision)
-        features = []
+        features, repeated = [], []
         for step in range(words.size(1)):
             here = slice(step, step + 1)
             out = self.decoder.step(embedded[:, here], gates[:, here], state, prepared)
-            state = out.state
             features.append(out.features)
-        return torch.cat(features, 1)
+            repeated.append(_repeated(out, state))
+            state = out.state
+        return _joined(features, repeated)
 
-    def _free_running(self, encoded: EncoderOutput, mask: Tensor, words: Tensor, is_forced: Tensor) -> Tensor:
+    def _free_running(self, encoded: EncoderOutput, mask: Tensor, words: Tensor, is_forced: Tensor) -> Steps:
         """Step by step, reading its own best prediction wherever `is_forced` [batch, steps] is False."""
         prepared = self.decoder.attention.prepare(encoded.states, mask=mask)
         state = self.decoder.initial_state(encoded, mask)
         features: list[Tensor] = []
+        repeated = []
         for step in range(words.size(1)):
             word = words[:, step : step + 1]
             if features and not bool(is_forced[:, step].all()):
@@ -233,6 +250,17 @@ class RecurrentTranslator(nn.Module):
                 word = torch.where(is_forced[:, step : step + 1], word, predicted)
             embedded = self.decoder.embed(word)
             out = self.decoder.step(embedded, self.decoder.input_gates(embedded), state, prepared)
-            state = out.state
             features.append(out.features)
-        return torch.cat(features, 1)
+            repeated.append(_repeated(out, state))
+            state = out.state
+        return _joined(features, repeated)
+
+
+def _repeated(step: DecoderStep, before: DecoderState) -> Float[Tensor, "batch beams"] | None:
+    """The coverage loss of a step."""
+    return None if before.coverage is None else coverage_loss(step.weights, before.coverage)
+
+
+def _joined(features: list[Tensor], repeated: list[Tensor | None]) -> Steps:
+    losses = [loss for loss in repeated if loss is not None]
+    return Steps(torch.cat(features, 1), torch.cat(losses, 1) if losses else None)

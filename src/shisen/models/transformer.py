@@ -106,7 +106,11 @@ class Layer(nn.Module):
             from shisen.attention.patterns import parse_pattern
 
             self.self_attention = SparseSelfAttention(
-                size, config.heads, parse_pattern(pattern), config.attention_dropout
+                size,
+                config.heads,
+                parse_pattern(pattern),
+                config.attention_dropout,
+                function=config.attention_function,
             )
         self.self_attention_norm = nn.LayerNorm(size)
         self.cross_attention = _attention(config, None) if has_memory else None
@@ -377,4 +381,5 @@ def _attention(config: TransformerConfig, positions: Positions | None) -> MultiH
         key_value_heads=config.key_value_heads,
         positions=positions,
         drop_head=config.drop_head,
+        function=config.attention_function,
     )

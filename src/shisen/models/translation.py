@@ -33,6 +33,12 @@ class LossOutput(NamedTuple):
 
     loss: Float[Tensor, ""]
     tokens: int
+    penalty: Float[Tensor, ""] | None = None  # what training adds to the loss, where it does
+
+    @property
+    def objective(self) -> Float[Tensor, ""]:
+        """What training makes small."""
+        return self.loss if self.penalty is None else self.loss + self.penalty
 
 
 def draw_forced(

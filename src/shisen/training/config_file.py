@@ -12,7 +12,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from shisen.errors import UserError
-from shisen.models.config import UNKNOWN_FAMILY
+from shisen.models.config import UNKNOWN_FAMILY, OneOf
 from shisen.training.config import Config
 
 Path_ = tuple[str, ...]
@@ -75,6 +75,9 @@ def changed_keys(before: Config, after: Config) -> list[str]:
 
 def allowed_values(field: FieldInfo) -> str:
     """Say in words what a key takes: ``a whole number, at least 1``."""
+    listed = next((part for part in field.metadata if isinstance(part, OneOf)), None)
+    if listed is not None:
+        return "one of " + ", ".join(listed.names)
     kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
     if kinds and not isinstance(kinds[0], type) and get_args(kinds[0]):  # Optional[Literal[...]]
         kinds = list(get_args(kinds[0]))

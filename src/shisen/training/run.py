@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
 from shisen import __version__, model_directory
+from shisen.attention.normalization import check_function
 from shisen.data.batches import BucketedBatches
 from shisen.data.corpus import TokenizedCorpus
 from shisen.errors import RunError, UserError, is_out_of_memory
@@ -67,6 +68,7 @@ def train(
     """
     directory = RunDirectory(Path(out))
     _check_tensorboard(config)
+    check_function(config.model.attention_function)
     if resume:
         directory.check(config)
     else:

@@ -62,7 +62,7 @@ class TranslationTask(LightningModule):
                 group["lr"] = self.learning_rate
 
     def training_step(self, batch: PlacedBatch, batch_idx: int) -> dict[str, Any]:
-        """Return the mean loss per target token, and the sum and the count that it is made of."""
+        """Return the mean objective per target token, and the loss without penalty as a sum and a count."""
         output = self.model.loss(
             batch.batch,
             label_smoothing=self.config.label_smoothing,
@@ -72,7 +72,7 @@ class TranslationTask(LightningModule):
             generator=self.generator,
         )
         return {
-            "loss": output.loss / output.tokens,
+            "loss": output.objective / output.tokens,
             "loss_sum": output.loss.detach(),
             "tokens": output.tokens,
         }
