@@ -1,6 +1,6 @@
 """shisen beside JoeyNMT 2.3.0: the same data, vocabulary and sizes, in turns, in one run.
 
-    python benchmarks/joeynmt_comparison.py --data FOLDER [--seconds 60] [--rounds 2] [--threads 2]
+    python benchmarks/joeynmt_comparison.py --data FOLDER [--family transformer] [--seconds 60] [--rounds 2]
 
 FOLDER holds train.tsv.gz, dev.tsv.gz and test.tsv.gz: source, tab, target, both tokenised. Everything that is
 written goes to the cache folder, JoeyNMT's own environment among it (made on the first run; --peer-python
@@ -43,6 +43,8 @@ PEER_REQUIREMENTS = [f"joeynmt=={PEER_VERSION}", "importlib_metadata", "setuptoo
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOGGED_SENTENCES = 1000  # of one interval of the logs, on both sides
 SIZE = 256
+HEADS, FEED_FORWARD_SIZE, LAYERS = 4, 1024, 3  # of the Transformer
+WARM_UP_STEPS = 400  # of the Transformer's learning rate, on both sides
 DROPOUT = 0.2
 MAXIMUM_OUTPUT_LENGTH = 50
 LENGTH_PENALTY = 1.0
@@ -99,19 +101,75 @@ def write_plain_text(data: Path, folder: Path) -> None:
             (folder / f"{split}.{suffix}").write_text(text, encoding="utf-8")
 
 
+_PEER_RECURRENT = {
+    "type": "recurrent",
+    "rnn_type": "gru",
+    "hidden_size": SIZE,
+    "embeddings": {"embedding_dim": SIZE, "dropout": DROPOUT},
+    "dropout": DROPOUT,
+    "num_layers": 1,
+    "activation": "tanh",
+}
+_PEER_TRANSFORMER = {
+    "type": "transformer",
+    "hidden_size": SIZE,
+    "ff_size": FEED_FORWARD_SIZE,
+    "num_layers": LAYERS,
+    "num_heads": HEADS,
+    "embeddings": {"embedding_dim": SIZE, "dropout": DROPOUT, "scale": True},
+    "dropout": DROPOUT,
+    "layer_norm": "pre",
+}
+_PEER_MODELS = {
+    "recurrent": {
+        "initializer": "xavier_uniform",
+        "embed_initializer": "normal",
+        "embed_init_weight": 0.1,
+        "init_rnn_orthogonal": True,
+        "encoder": {**_PEER_RECURRENT, "bidirectional": True},
+        "decoder": {
+            **_PEER_RECURRENT,
+            "attention": "bahdanau",
+            "input_feeding": True,
+            "hidden_dropout": DROPOUT,
+            "init_hidden": "bridge",
+        },
+    },
+    "transformer": {
+        "initializer": "xavier_uniform",
+        "embed_initializer": "normal",
+        "embed_init_weight": SIZE**-0.5,
+        "tied_softmax": True,
+        "encoder": _PEER_TRANSFORMER,
+        "decoder": _PEER_TRANSFORMER,
+    },
+}
+_PEER_SCHEDULES: dict[str, dict] = {
+    "recurrent": {"scheduling": "exponential", "decrease_factor": 1.0},  # a constant rate
+    "transformer": {"scheduling": "warmupinversesquareroot", "learning_rate_warmup": WARM_UP_STEPS},
+}
+_CONFIGURATIONS = {"recurrent": "tanaka-bahdanau.yaml", "transformer": "tanaka-transformer.yaml"}
+_SCHEDULES: dict[str, dict] = {
+    "recurrent": {"training.schedule": "constant"},
+    "transformer": {
+        "training.schedule": "inverse-sqrt",
+        "training.warmup_steps": WARM_UP_STEPS,
+        "model.model_size": SIZE,
+        "model.heads": HEADS,
+        "model.feed_forward_size": FEED_FORWARD_SIZE,
+        "model.encoder_layers": LAYERS,
+        "model.decoder_layers": LAYERS,
+        "model.norm": "pre",
+        "model.activation": "relu",
+        "model.tie_embeddings": "two-way",
+    },
+}
+
+
 def peer_configuration(folder: Path, text: Path, options: argparse.Namespace) -> dict:
-    """JoeyNMT's configuration of the model that configs/tanaka-bahdanau.yaml describes."""
+    """JoeyNMT's configuration of the model that our own configuration describes."""
     interval = max(1, LOGGED_SENTENCES // options.batch_size)
     side = {"level": "word", "lowercase": False, "voc_min_freq": 2, "tokenizer_type": "none"}
-    recurrent = {
-        "type": "recurrent",
-        "rnn_type": "gru",
-        "hidden_size": SIZE,
-        "embeddings": {"embedding_dim": SIZE, "dropout": DROPOUT},
-        "dropout": DROPOUT,
-        "num_layers": 1,
-        "activation": "tanh",
-    }
     return {
         "name": "comparison",
         "use_cuda": False,
@@ -125,26 +183,12 @@ def peer_configuration(folder: Path, text: Path, options: argparse.Namespace) ->
             "src": {"lang": "source", **side},
             "trg": {"lang": "target", **side},
         },
-        "model": {
-            "initializer": "xavier_uniform",
-            "embed_initializer": "normal",
-            "embed_init_weight": 0.1,
-            "init_rnn_orthogonal": True,
-            "encoder": {**recurrent, "bidirectional": True},
-            "decoder": {
-                **recurrent,
-                "attention": "bahdanau",
-                "input_feeding": True,
-                "hidden_dropout": DROPOUT,
-                "init_hidden": "bridge",
-            },
-        },
+        "model": _PEER_MODELS[options.family],
         "training": {
             "optimizer": "adam",
             "learning_rate": LEARNING_RATE,
             "learning_rate_min": 1e-8,
-            "scheduling": "exponential",
-            "decrease_factor": 1.0,  # a constant rate
+            **_PEER_SCHEDULES[options.family],
             "clip_grad_norm": 1.0,
             "label_smoothing": 0.1,
             "normalization": "tokens",
@@ -249,7 +293,7 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
         "model.dropout": DROPOUT,
         "training.batch_by": "sentences",
         "training.learning_rate": LEARNING_RATE,
-        "training.schedule": "constant",
+        **_SCHEDULES[options.family],
         "training.log_interval": max(1, LOGGED_SENTENCES // options.batch_size),
         "training.max_minutes": (options.seconds + WARM_UP_SECONDS) / 60,
         "training.validation_interval": 1_000_000,
@@ -259,7 +303,8 @@ def train_shisen(folder: Path, options: argparse.Namespace) -> float:
         "training.precision": options.precision,
         "training.seed": options.seed,
     }
-    command = [sys.executable, "-m", "shisen", "train", str(options.config), "--out", str(folder)]
+    config = options.config or REPOSITORY / "configs" / _CONFIGURATIONS[options.family]
+    command = [sys.executable, "-m", "shisen", "train", str(config), "--out", str(folder)]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(options))
@@ -437,7 +482,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of train, dev and test.tsv.gz")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/shisen-benchmarks"))
     parser.add_argument("--peer-python", type=Path, help="a Python that has JoeyNMT, to save making one")
-    parser.add_argument("--config", type=Path, default=REPOSITORY / "configs" / "tanaka-bahdanau.yaml")
+    parser.add_argument("--family", choices=list(_CONFIGURATIONS), default="recurrent")
+    parser.add_argument("--config", type=Path, help="of shisen; by default the family's own")
     parser.add_argument("--seconds", type=float, default=60, help="of training in each run, warm-up left out")
     parser.add_argument(
         "--decoding-minutes",
