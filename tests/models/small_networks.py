@@ -31,6 +31,30 @@ def padded_pairs() -> Pairs:
     return Pairs(source, target)
 
 
+def attending(kind: str) -> dict[str, object]:
+    """The settings of "bahdanau", "luong-dot sparsemax", "luong-concat coverage" and the like."""
+    attention, *rest = kind.split()
+    function = next((word for word in rest if word != "coverage"), "softmax")
+    return {
+        "attention": attention,
+        "attention_window": 2,  # the sentences are short
+        "attention_function": function,
+        "coverage": "coverage" in rest,
+    }
+
+
+def random_state(state: NamedTuple, beams: int = 1) -> NamedTuple:
+    """A decoder's state of the same kind as `state`, for so many beams, anywhere."""
+
+    def part(given: Tensor) -> Tensor:
+        shape = (given.shape[0], beams, *given.shape[2:])
+        if given.dtype == torch.long:
+            return torch.randint(0, 7, shape)
+        return torch.randn(shape, dtype=given.dtype)
+
+    return type(state)(*(None if given is None else part(given) for given in state))
+
+
 def small_model(**settings: object) -> RecurrentTranslator:
     """A model in float64 whose parameters are far enough from 0 for every term to show."""
     sizes = {"embedding_size": 6, "hidden_size": 8, "attention_size": 5, "dropout": 0.0}

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from small_networks import small_model
+from small_networks import attending, random_state, small_model
 
+from shisen.attention import MECHANISMS
 from shisen.models.decoder import lstm_step
 
 
@@ -44,7 +45,7 @@ class Case:
         with torch.no_grad():
             memory = model.encode(batch.source, mask)
             state = model.initial_state(memory)
-            state = type(state)(*(None if part is None else torch.randn_like(part) for part in state))
+            state = random_state(state)
             words = batch.target[:, :1]
             self.output = model.step(words, state, memory)
         p = {name: value.numpy() for name, value in model.decoder.state_dict().items()}
@@ -58,6 +59,8 @@ class Case:
         self.s = self.states[:, -1]
         self.c = None if state.cell is None else state.cell[:, 0].numpy()
         self.fed = None if state.attentional is None else state.attentional[:, 0].numpy()
+        self.t = None if state.positions is None else state.positions[:, 0].numpy()
+        self.coverage = None if state.coverage is None else state.coverage[:, 0].numpy()
         self.y = p["embedding.weight"][words[:, 0].numpy()]
         self.W_out, self.b_out = (x.detach().numpy() for x in (model.output.weight, model.output.bias))
 
@@ -124,6 +127,65 @@ def test_luong_scores_with_the_current_state(batch, cell, layers, attention, inp
         assert c.output.state.attentional is None
 
 
+def sparsemax(x: np.ndarray) -> np.ndarray:
+    """Martins and Astudillo (2016), algorithm 1, one row at a time."""
+    rows = []
+    for row in x:
+        z = np.sort(row[np.isfinite(row)])[::-1]
+        k = max(n for n in range(1, len(z) + 1) if 1 + n * z[n - 1] > z[:n].sum())
+        rows.append(np.maximum(row - (z[:k].sum() - 1) / k, 0))
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize(
+    "attention", ["bahdanau coverage", "bahdanau sparsemax", "bahdanau sparsemax coverage"]
+)
+def test_bahdanau_with_coverage_and_sparsemax(batch, attention):
+    c = Case(batch, readout="tanh", **attending(attention))
+    inner = (c.s @ c.p["attention.W_a.weight"].T)[:, None] + c.h @ c.p["attention.U_a.weight"].T
+    if "coverage" in attention:
+        inner = inner + c.coverage[..., None] * c.p["attention.w_c"]
+    scores = np.where(c.mask, np.tanh(inner) @ c.p["attention.v_a"], -np.inf)
+    weights = sparsemax(scores) if "sparsemax" in attention else softmax(scores)
+    context = c.context(weights)
+    s = c.recur(np.concatenate([c.y, context], -1))
+    t = np.tanh(np.concatenate([s, c.y, context], -1) @ c.p["readout.weight"].T + c.p["readout.bias"])
+    c.check(weights, t)
+    if "coverage" in attention:
+        np.testing.assert_allclose(c.output.state.coverage[:, 0].numpy(), c.coverage + weights, atol=1e-12)
+
+
+def test_luongs_concat_with_coverage(batch):
+    c = Case(batch, **attending("luong-concat coverage"))
+    s = c.recur(np.concatenate([c.y, c.fed], -1))
+    both = np.concatenate([np.broadcast_to(s[:, None], (*c.h.shape[:2], s.shape[1])), c.h], -1)
+    inner = both @ c.p["attention.W_a.weight"].T + c.coverage[..., None] * c.p["attention.w_c"]
+    weights = c.weights(np.tanh(inner) @ c.p["attention.v_a"])
+    c.check(weights, np.tanh(np.concatenate([c.context(weights), s], -1) @ c.p["W_c.weight"].T))
+
+
+@CELLS
+@pytest.mark.parametrize("attention", ["local-m", "local-p"])
+def test_luongs_local_attention_looks_at_a_window(batch, cell, layers, attention):
+    c = Case(batch, layers, cell=cell, **attending(attention))
+    s = c.recur(np.concatenate([c.y, c.fed], -1))
+    lengths, places = c.mask.sum(1), np.arange(7)
+    if attention == "local-m":
+        middle = c.t
+        assert np.array_equal(c.output.state.positions[:, 0].numpy(), c.t + 1)
+    else:
+        hidden = np.tanh(s @ c.p["attention.W_p.weight"].T)
+        middle = lengths * sigmoid(hidden @ c.p["attention.v_p"])
+    inside = c.mask & (np.abs(places - middle[:, None]) <= 2)
+    scores = np.where(inside, np.einsum("bf,bkf->bk", s, c.h @ c.p["attention.W_a.weight"].T), -np.inf)
+    weights = np.zeros(scores.shape)
+    some = inside.any(1)
+    weights[some] = softmax(scores[some])
+    if attention == "local-p":
+        weights *= np.exp(-((places - middle[:, None]) ** 2) / 2)  # σ = D / 2 = 1
+    c.check(weights, np.tanh(np.concatenate([c.context(weights), s], -1) @ c.p["W_c.weight"].T))
+
+
 def test_luongs_attentional_state_is_projected_to_tied_embeddings_of_another_size(batch):
     c = Case(batch, attention="luong-general", tie_embeddings=True)
     s = c.recur(np.concatenate([c.y, c.fed], -1))
@@ -171,13 +233,12 @@ def test_the_initial_state_is_last_mean_or_zero(batch, cell, attention, kind):
     torch.testing.assert_close(start, torch.tanh(model.decoder.bridge(whole)))
 
 
-@pytest.mark.parametrize("attention", ["bahdanau", "luong-general"])
+@pytest.mark.parametrize("attention", ["bahdanau", "luong-general", "local-m", "luong-concat coverage"])
 def test_a_state_selects_sentences_and_beams(batch, attention):
-    model = small_model(attention=attention, cell="lstm", decoder_layers=2)
-    state = model.initial_state(model.encode(batch.source, batch.source != 0))
-    wide = type(state)(
-        *(None if part is None else torch.randn(5, 3, *part.shape[2:]).double() for part in state)
-    )
+    model = small_model(cell="lstm", decoder_layers=2, **attending(attention))
+    wide = random_state(model.initial_state(model.encode(batch.source, batch.source != 0)), beams=3)
+    assert (wide.positions is not None) == (attention == "local-m")
+    assert (wide.coverage is not None) == ("coverage" in attention)
     rows, beams = torch.tensor([3, 1]), torch.tensor([[2, 2, 0, 1], [0, 1, 1, 2]])
     chosen = wide.select(rows, beams)
     for new, old in zip(chosen, wide, strict=True):
@@ -189,10 +250,18 @@ def test_a_state_selects_sentences_and_beams(batch, attention):
                 assert torch.equal(new[i, j], old[rows[i], beams[i, j]])
 
 
-@pytest.mark.parametrize("attention", ["bahdanau", "luong-dot", "luong-general", "luong-concat"])
+@pytest.mark.parametrize(
+    "attention",
+    [
+        *(name for name in MECHANISMS if name != "none"),
+        "bahdanau entmax15",
+        "local-p sparsemax",
+        "luong-concat coverage",
+    ],
+)
 def test_attention_dropout_changes_contexts_in_training_alone(batch, attention):
-    model = small_model(attention=attention, attention_dropout=0.6)
-    plain = small_model(attention=attention)
+    model = small_model(attention_dropout=0.6, **attending(attention))
+    plain = small_model(**attending(attention))
     plain.load_state_dict(model.state_dict())
 
     def first_step(network):

@@ -4,13 +4,24 @@ import itertools
 
 import pytest
 import torch
-from small_networks import Pairs, gradients, padded, small_model
+from small_networks import Pairs, attending, gradients, padded, small_model
 
+from shisen.attention import MECHANISMS
 from shisen.models import RecurrentConfig, build_model
 from shisen.models.bahdanau_gru import unroll_bahdanau_gru
 
-ATTENTIONS = ["none", "bahdanau", "luong-dot", "luong-general", "luong-concat"]
-VARIANTS = list(itertools.product(ATTENTIONS, ["gru", "lstm"], [1, 2], [True, False]))
+ATTENTIONS = [
+    *MECHANISMS,
+    "bahdanau sparsemax",
+    "luong-general entmax15",
+    "local-p sparsemax",
+    "bahdanau coverage",
+    "luong-concat sparsemax coverage",
+]
+VARIANTS = [
+    *itertools.product(MECHANISMS, ["gru", "lstm"], [1, 2], [True, False]),
+    *((attention, "gru", 1, False) for attention in ATTENTIONS if attention not in MECHANISMS),
+]
 
 
 def stepped_loss(model, batch: Pairs) -> torch.Tensor:
@@ -27,9 +38,9 @@ def stepped_loss(model, batch: Pairs) -> torch.Tensor:
 
 @pytest.mark.parametrize(("attention", "cell", "layers", "tie"), VARIANTS)
 def test_the_loss_is_minus_the_log_probability_of_the_steps(batch, attention, cell, layers, tie):
-    for input_feeding in (True, False) if attention.startswith("luong") else (True,):
+    for input_feeding in (True, False) if attention.startswith("l") else (True,):
         model = small_model(
-            attention=attention,
+            **attending(attention),
             cell=cell,
             encoder_layers=layers,
             decoder_layers=layers,
@@ -43,7 +54,7 @@ def test_the_loss_is_minus_the_log_probability_of_the_steps(batch, attention, ce
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_batch_is_single_and_padding_changes_nothing(batch, attention):
-    model = small_model(attention=attention)
+    model = small_model(**attending(attention))
     together = model.loss(batch, 0.1).loss
     alone = sum(
         model.loss(Pairs(s[s != 0][None], t[t != 0][None]), 0.1).loss
@@ -56,19 +67,23 @@ def test_batch_is_single_and_padding_changes_nothing(batch, attention):
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_the_steps_weights_are_distributions_over_real_tokens(batch, attention):
-    model = small_model(attention=attention).float()
+    model = small_model(**attending(attention)).float()
     mask = batch.source != 0
     memory = model.encode(batch.source, mask)
     weights = model.step(batch.target[:, :1], model.initial_state(memory), memory).attention["cross"]
     assert weights.shape == (5, 1, 1, 1, 7)
     assert weights.dtype == torch.float32
-    expected = torch.zeros(5) if attention == "none" else torch.ones(5)
-    torch.testing.assert_close(weights.sum((1, 2, 3, 4)), expected)
+    sums = weights.sum((1, 2, 3, 4))
+    if attention.startswith("local-p"):  # the Gaussian takes some away, as published
+        assert ((sums > 0) & (sums < 1)).all()
+    else:
+        torch.testing.assert_close(sums, torch.zeros(5) if attention == "none" else torch.ones(5))
     assert (weights[:, 0, 0, 0][~mask] == 0).all()
 
 
-def test_beams_are_queries_over_one_memory(batch):
-    model = small_model()
+@pytest.mark.parametrize("attention", ["bahdanau", "local-m", "local-p", "bahdanau coverage"])
+def test_beams_are_queries_over_one_memory(batch, attention):
+    model = small_model(**attending(attention))
     memory = model.encode(batch.source, batch.source != 0)
     state = model.initial_state(memory)
     words = torch.randint(4, 60, (5, 3))
@@ -142,7 +157,7 @@ def test_the_generator_determines_the_words_read(unit):
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_ratio_of_a_half_has_gradients_everywhere(batch, attention):
-    model = small_model(attention=attention, cell="lstm", decoder_layers=2)
+    model = small_model(**attending(attention), cell="lstm", decoder_layers=2)
     loss = model.loss(batch, 0.1, 0.5, generator=torch.Generator().manual_seed(0)).loss
     for name, gradient in gradients(model, loss).items():
         assert gradient.isfinite().all(), name
@@ -154,7 +169,7 @@ def test_a_ratio_of_a_half_has_gradients_everywhere(batch, attention):
 def test_every_variant_learns_to_copy(attention, cell):
     torch.manual_seed(0)
     model = build_model(
-        RecurrentConfig(attention=attention, cell=cell, embedding_size=16, hidden_size=16, dropout=0.1),
+        RecurrentConfig(**attending(attention), cell=cell, embedding_size=16, hidden_size=16, dropout=0.1),
         12,
         12,
     )
@@ -183,6 +198,49 @@ def test_dropout_acts_in_training_alone_and_follows_the_seed(batch):
     assert torch.equal(model.loss(batch).loss, model.loss(batch).loss)
 
 
+@pytest.mark.parametrize("attention", ["bahdanau coverage", "luong-concat sparsemax coverage"])
+@pytest.mark.parametrize("ratio", [1.0, 1 - 1e-12])
+def test_the_penalty_is_the_coverage_loss_of_the_real_steps(batch, attention, ratio):
+    model = small_model(**attending(attention), coverage_loss=0.5)
+    memory = model.encode(batch.source, batch.source != 0)
+    state, coverage, total = model.initial_state(memory), torch.zeros(5, 7).double(), 0.0
+    for step in range(batch.target.size(1) - 1):
+        out = model.step(batch.target[:, step : step + 1], state, memory)
+        state, weights = out.state, out.attention["cross"][:, 0, 0, 0]
+        is_real = batch.target[:, step + 1] != 0
+        total += 0.5 * torch.minimum(weights, coverage)[is_real].sum().item()
+        coverage = coverage + weights
+    loss = model.loss(batch, teacher_forcing_ratio=ratio)
+    assert loss.penalty.item() == pytest.approx(total)
+    assert loss.objective.item() == pytest.approx(loss.loss.item() + total)
+    torch.testing.assert_close(state.coverage[:, 0], coverage)
+
+
+def test_the_loss_itself_does_not_know_the_weight_of_the_coverage_loss(batch):
+    settings = attending("bahdanau coverage")
+    weighed, without = (small_model(**settings, coverage_loss=weight).loss(batch) for weight in (1.0, 0.0))
+    assert torch.equal(weighed.loss, without.loss)
+    assert without.penalty is None
+    assert small_model().loss(batch).penalty is None
+    assert small_model().loss(batch).objective.requires_grad
+
+
+def test_the_penalty_makes_steps_look_where_none_has_looked():
+    torch.manual_seed(0)
+    config = RecurrentConfig(coverage=True, coverage_loss=20.0, embedding_size=8, hidden_size=8, dropout=0.0)
+    model = build_model(config, 12, 12)
+    batch = Pairs(padded([6] * 8, 12), torch.cat([torch.full((8, 1), 2), padded([6] * 8, 12)], 1))
+    optimiser = torch.optim.Adam(model.parameters(), 2e-2)
+    penalties = []
+    for _ in range(80):
+        loss = model.loss(batch)
+        optimiser.zero_grad()
+        loss.objective.backward()
+        optimiser.step()
+        penalties.append(loss.penalty.item())
+    assert penalties[-1] < 0.6 * penalties[0]
+
+
 def test_tied_embeddings_are_one_matrix(batch):
     model = small_model(tie_embeddings=True)
     assert model.output.weight is model.decoder.embedding.weight
@@ -191,7 +249,7 @@ def test_tied_embeddings_are_one_matrix(batch):
 
 @pytest.mark.parametrize("attention", ATTENTIONS[1:])
 def test_attention_dropout_is_off_in_evaluation(batch, attention):
-    model = small_model(attention=attention, attention_dropout=0.5)
+    model = small_model(**attending(attention), attention_dropout=0.5)
     torch.manual_seed(3)
     trained = model.loss(batch).loss
     evaluated = model.eval().loss(batch).loss
@@ -201,7 +259,7 @@ def test_attention_dropout_is_off_in_evaluation(batch, attention):
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_label_smoothing_mixes_the_target_with_the_mean_over_the_vocabulary(batch, attention):
-    model = small_model(attention=attention)
+    model = small_model(**attending(attention))
     memory = model.encode(batch.source, batch.source != 0)
     state, mean = model.initial_state(memory), torch.zeros(()).double()
     for step in range(batch.target.size(1) - 1):
@@ -216,7 +274,7 @@ def test_label_smoothing_mixes_the_target_with_the_mean_over_the_vocabulary(batc
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_bfloat16_products_give_nearly_the_same_loss_and_gradients(batch, attention, cell):
     # tanh: where a maxout's two pieces nearly tie, rounding chooses the other and the gradient jumps
-    model = small_model(attention=attention, cell=cell, readout="tanh").float()
+    model = small_model(**attending(attention), cell=cell, readout="tanh").float()
     exact, rounded = (model.loss(batch, 0.1, precision=p).loss for p in ("float32", "bfloat16"))
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, rtol=1e-2, atol=0)
@@ -280,6 +338,7 @@ READOUT = ["decoder.readout.weight", "decoder.readout.bias"]
 OUTPUT = ["output.weight", "output.bias"]
 PLAIN = [*ENCODER, *ONE_LAYER, *DECODER, *OUTPUT]
 W_A, U_A, V_A = "decoder.attention.W_a.weight", "decoder.attention.U_a.weight", "decoder.attention.v_a"
+W_P, V_P, C = "decoder.attention.W_p.weight", "decoder.attention.v_p", "decoder.attention.w_c"
 W_C = "decoder.W_c.weight"
 
 
@@ -289,6 +348,12 @@ W_C = "decoder.W_c.weight"
         ({}, [*PLAIN, *BRIDGE, *READOUT, W_A, U_A, V_A]),
         ({"attention": "none", "readout": "tanh"}, [*PLAIN, *BRIDGE, *READOUT]),
         ({"attention": "luong-dot"}, [*PLAIN, *BRIDGE, W_C]),
+        ({"attention": "local-m"}, [*PLAIN, *BRIDGE, W_C, W_A]),
+        ({"attention": "local-p"}, [*PLAIN, *BRIDGE, W_C, W_A, W_P, V_P]),
+        (
+            {"coverage": True, "attention_function": "sparsemax"},
+            [*PLAIN, *BRIDGE, *READOUT, W_A, U_A, V_A, C],
+        ),
         ({"attention": "luong-concat", "initial_state": "zero"}, [*PLAIN, W_A, V_A, W_C]),
         (
             {
