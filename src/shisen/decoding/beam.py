@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shisen.data.vocabulary import BEGIN, END
+from shisen.data.vocabulary import END
 from shisen.decoding.candidates import best_candidates
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis, length_normaliser
-from shisen.decoding.interface import DecodableModel
+from shisen.decoding.interface import DecodableModel, first_tokens
 from shisen.decoding.options import BeamOptions, Constraints, LengthLimits
 from shisen.decoding.restriction import NEVER, extend, restrict
 
@@ -22,6 +22,7 @@ def beam_search(
     mask: Bool[Tensor, "batch length"],
     options: BeamOptions | None = None,
     *,
+    first: Int[Tensor, " batch"] | None = None,
     lengths: LengthLimits | None = None,
     constraints: Constraints | None = None,
     with_attention: bool = False,
@@ -39,6 +40,7 @@ def beam_search(
         source: Source sentences, padded at the end.
         mask: True at real source tokens.
         options: Beam size, length penalty, n-best.
+        first: The token that the first step reads; None: ``<s>``.
         lengths: How long a translation may become.
         constraints: Tokens that may not come.
         with_attention: Keep the attention weights.
@@ -55,7 +57,7 @@ def beam_search(
     history = History(memory.attention if with_attention else {})
     limits = lengths.of(mask)  # [rows], like all that follows: the sentences still in the batch
     sentences = torch.arange(len(source), device=source.device)
-    previous = torch.full_like(source[:, :1], BEGIN)  # [rows, beams]: one beam at first
+    previous = first_tokens(source, first)  # [rows, beams]: one beam at first
     sums = torch.zeros(previous.shape, device=source.device)  # [rows, beams]; -inf: an empty place
     finished = torch.full((len(source), options.beam_size), NEVER, device=source.device)  # scores, falling
     prefixes = previous[..., None][..., :0] if constraints.no_repeat_ngram else None

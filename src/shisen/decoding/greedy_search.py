@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from shisen.data.vocabulary import BEGIN, END
+from shisen.data.vocabulary import END
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis
-from shisen.decoding.interface import DecodableModel
+from shisen.decoding.interface import DecodableModel, first_tokens
 from shisen.decoding.options import Constraints, LengthLimits
 from shisen.decoding.restriction import extend, restrict
 
@@ -21,6 +21,7 @@ def greedy(
     mask: Bool[Tensor, "batch length"],
     max_length: int | None = None,
     *,
+    first: Int[Tensor, " batch"] | None = None,
     lengths: LengthLimits | None = None,
     constraints: Constraints | None = None,
     length_penalty: float = 1.0,
@@ -35,6 +36,7 @@ def greedy(
         source: Source sentences, padded at the end.
         mask: True at real source tokens.
         max_length: Short for ``lengths=LengthLimits(max_length)``.
+        first: The token that the first step reads; None: ``<s>``.
         lengths: How long a translation may become.
         constraints: Tokens that may not come.
         length_penalty: α of the reported score; it does not influence the choice.
@@ -50,7 +52,7 @@ def greedy(
     history = History(memory.attention if with_attention else {})
     limits = lengths.of(mask)
     sentences = torch.arange(len(source), device=source.device)
-    previous = torch.full_like(source[:, :1], BEGIN)
+    previous = first_tokens(source, first)  # [rows, 1]
     prefixes = previous[..., None][..., :0] if constraints.no_repeat_ngram else None
 
     for step in count():

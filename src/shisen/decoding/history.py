@@ -22,7 +22,8 @@ class Step:
         log_probabilities: ``[rows, slots]``: the model's log-probability of that token.
         parents: ``[rows, slots]``: the slot of the step before that it continues; None: the same slot.
         attention: By kind ``[rows, beams, layers, heads, keys]``, indexed by the parents' slots. The keys are
-            the source tokens, or of ``"decoder"`` the tokens read so far, one more at each step.
+            the source tokens, or of ``"decoder"`` the tokens read so far: those that the first step found
+            read, its own, and one more at each step.
     """
 
     sentences: Int[Tensor, " rows"]
@@ -95,7 +96,10 @@ class History:
                         kind: _of_one(
                             weights[place[ended]],
                             int(last[ended]) + 1,
-                            int(last[ended]) + 1 if kind == "decoder" else source_length,
+                            weights.shape[-1]
+                            - (weights.shape[1] - 1 - int(last[ended]))  # as many steps less
+                            if kind == "decoder"
+                            else source_length,
                         )
                         for kind, weights in attention.items()
                     }
@@ -142,7 +146,7 @@ class History:
                 weights = tensor.float().cpu().numpy()[rows[live, number], beams[live, number]]
                 keys = weights.shape[-1]  # [live, layers, heads, keys]
                 if kind not in attention:
-                    most = steps if kind == "decoder" else keys
+                    most = keys + steps - 1 if kind == "decoder" else keys
                     shape = (len(last), steps, *weights.shape[1:-1], most)
                     attention[kind] = np.zeros(shape, np.float32)
                 attention[kind][live, number, ..., :keys] = weights

@@ -21,7 +21,9 @@ class Hypothesis:
             whatever constraint, temperature or truncation chose it.
         attention: By kind, the weights ``[layers, heads, queries, keys]``, without padding. ``"cross"``: a
             query per id, a key per source token; ``"encoder"``: both are the source tokens; ``"decoder"``: a
-            query per id, a key per token read, ``<s>`` and then the ids. Empty unless it was asked for.
+            query per id, a key per token read, ``<s>`` and then the ids. A language model has read a prompt
+            behind ``<s>``; ``"prompt"`` is the attention within it: a query per token, a key per token read.
+            Empty unless it was asked for.
     """
 
     ids: tuple[int, ...]

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from shisen.data.vocabulary import BEGIN
 
 
 @runtime_checkable
@@ -43,6 +46,7 @@ class StepOutput(Protocol):
     def attention(self) -> Mapping[str, Float[Tensor, "batch beams layers heads _"]]:
         """The step's weights by kind: ``"cross"`` over the source tokens, ``"decoder"`` over the tokens read.
 
+        Those read are the tokens that the model began from and those of the steps, one more at each.
         Where `encode` was not asked for attention, they may be missing.
         """
 
@@ -64,3 +68,10 @@ class DecodableModel(Protocol):
 
     def step(self, previous: Int[Tensor, "batch beams"], state: Any, memory: Any) -> Any:
         """Read the previous token of every beam and return a `StepOutput`."""
+
+
+def first_tokens(
+    source: Int[Tensor, "batch length"], first: Int[Tensor, " batch"] | None
+) -> Int[Tensor, "batch 1"]:
+    """What the first step reads: ``<s>``, or what it is to go on from."""
+    return torch.full_like(source[:, :1], BEGIN) if first is None else first[:, None]

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shisen.data.vocabulary import BEGIN, END
+from shisen.data.vocabulary import END
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis
-from shisen.decoding.interface import DecodableModel
+from shisen.decoding.interface import DecodableModel, first_tokens
 from shisen.decoding.options import Constraints, LengthLimits, SamplingOptions
 from shisen.decoding.restriction import NEVER, extend, restrict
 
@@ -24,6 +24,7 @@ def sample(
     options: SamplingOptions | None = None,
     *,
     numbers: Sequence[int] | None = None,
+    first: Int[Tensor, " batch"] | None = None,
     lengths: LengthLimits | None = None,
     constraints: Constraints | None = None,
     with_attention: bool = False,
@@ -39,6 +40,7 @@ def sample(
         mask: True at real source tokens.
         options: Temperature, truncation, number of samples, seed.
         numbers: The sentences' numbers in the whole input; None: 0, 1, 2, …
+        first: The token that the first step reads; None: ``<s>``.
         lengths: How long a translation may become.
         constraints: Tokens that may not come; their probability is shared among the others.
         with_attention: Keep the attention weights.
@@ -57,7 +59,7 @@ def sample(
     state = model.initial_state(memory)
     state = state.select(sentences, torch.zeros_like(sentences)[:, None].expand(-1, options.samples))
     history = History(memory.attention if with_attention else {})
-    previous = torch.full_like(draws[..., 0], BEGIN, dtype=torch.long)  # [rows, samples]
+    previous = first_tokens(source, first).expand(-1, options.samples)  # [rows, samples]
     is_finished = torch.zeros_like(previous, dtype=torch.bool)
     prefixes = previous[..., None][..., :0] if constraints.no_repeat_ngram else None
 

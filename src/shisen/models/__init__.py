@@ -1,13 +1,16 @@
-"""Networks made of attention mechanisms: the recurrent encoder-decoder, the Transformer, and their losses."""
+"""Networks made of attention mechanisms: encoder-decoders, the language model, and their losses."""
 
-from shisen.models.config import ModelConfig, RecurrentConfig, TransformerConfig
+from shisen.models.config import LanguageModelConfig, ModelConfig, RecurrentConfig, TransformerConfig
 from shisen.models.families import FAMILIES, build_model
+from shisen.models.language_model import LanguageModel
 from shisen.models.recurrent import RecurrentTranslator
 from shisen.models.transformer import TransformerTranslator
 from shisen.models.translation import LossOutput, StepOutput, TranslationBatch
 
 __all__ = [
     "FAMILIES",
+    "LanguageModel",
+    "LanguageModelConfig",
     "LossOutput",
     "ModelConfig",
     "RecurrentConfig",

@@ -121,27 +121,22 @@ class RecurrentConfig(BaseModel):
         return self
 
 
-class TransformerConfig(BaseModel):
-    """The Transformer encoder-decoder: Vaswani et al. (2017), and what became of it."""
+class LayerConfig(BaseModel):
+    """What the layers of a Transformer are made of, whatever they are put together to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def __str__(self) -> str:
-        return f"{self.family}, {self.encoder_layers} + {self.decoder_layers} layers, {self.heads} heads"
 
     @property
     def attention(self) -> str:
         """The name of its mechanism."""
         return "multi-head"
 
-    family: Literal["transformer"] = Field("transformer", description="The kind of network.")
+    family: str = Field(description="The kind of network.")  # each family says which: it comes first
     model_size: int = Field(
         256, ge=1, le=65536, description="Features of a token between layers; a multiple of `heads`."
     )
     heads: int = Field(4, ge=1, le=1024, description="Attention heads in each layer.")
     feed_forward_size: int = Field(1024, ge=1, le=262144, description="Features inside a feed-forward part.")
-    encoder_layers: int = Field(3, ge=1, le=96, description="Layers of the encoder.")
-    decoder_layers: int = Field(3, ge=1, le=96, description="Layers of the decoder.")
     positions: Literal["sinusoidal", "learned", "rotary", "alibi"] = Field(
         "sinusoidal",
         description="What tells a token where it stands. `sinusoidal`, `learned`: a vector added to its "
@@ -162,11 +157,6 @@ class TransformerConfig(BaseModel):
     activation: Literal["relu", "gelu", "swiglu"] = Field(
         "relu", description="What a feed-forward part computes with. `swiglu` has a third matrix, a gate."
     )
-    tie_embeddings: Literal["none", "two-way", "three-way"] = Field(
-        "two-way",
-        description="Which matrices are one. `two-way`: the output layer and the target embedding; "
-        "`three-way`: the source embedding too, which needs data.tokenizer.joint.",
-    )
     dropout: float = Field(
         0.1, ge=0.0, lt=1.0, description="Dropout of embeddings and of what every part of a layer gives."
     )
@@ -182,6 +172,37 @@ class TransformerConfig(BaseModel):
         le=1024,
         description="Heads of keys and values, each shared by several heads of queries. Empty: `heads`.",
     )
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "LayerConfig":
+        size, heads = self.model_size, self.heads
+        if size % heads:
+            raise ValueError(f"model_size ({size}) is no multiple of heads ({heads})")
+        if self.key_value_heads is not None and heads % self.key_value_heads:
+            raise ValueError(f"heads ({heads}) is no multiple of key_value_heads ({self.key_value_heads})")
+        if self.positions == "rotary" and size // heads % 2:
+            raise ValueError(
+                f"positions rotary needs heads of an even size, and model_size / heads is {size // heads}"
+            )
+        if self.positions == "sinusoidal" and size % 2:
+            raise ValueError(f"positions sinusoidal needs an even model_size, and it is {size}")
+        return self
+
+
+class TransformerConfig(LayerConfig):
+    """The Transformer encoder-decoder: Vaswani et al. (2017), and what became of it."""
+
+    def __str__(self) -> str:
+        return f"{self.family}, {self.encoder_layers} + {self.decoder_layers} layers, {self.heads} heads"
+
+    family: Literal["transformer"] = Field("transformer", description="The kind of network.")
+    encoder_layers: int = Field(3, ge=1, le=96, description="Layers of the encoder.")
+    decoder_layers: int = Field(3, ge=1, le=96, description="Layers of the decoder.")
+    tie_embeddings: Literal["none", "two-way", "three-way"] = Field(
+        "two-way",
+        description="Which matrices are one. `two-way`: the output layer and the target embedding; "
+        "`three-way`: the source embedding too, which needs data.tokenizer.joint.",
+    )
     encoder_pattern: str | None = Field(
         None,
         max_length=1000,
@@ -190,8 +211,7 @@ class TransformerConfig(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _fits(self) -> "TransformerConfig":
-        _check_heads(self.model_size, self.heads, self.key_value_heads, self.positions)
+    def _pattern_fits(self) -> "TransformerConfig":
         if self.encoder_pattern is not None:
             if self.positions in ("rotary", "alibi"):
                 raise ValueError(
@@ -202,24 +222,24 @@ class TransformerConfig(BaseModel):
         return self
 
 
-def _check_heads(model_size: int, heads: int, key_value_heads: int | None, positions: str) -> None:
-    """Raise a ValueError where the sizes of heads do not fit each other."""
-    if model_size % heads:
-        raise ValueError(f"model_size ({model_size}) is no multiple of heads ({heads})")
-    if key_value_heads is not None and heads % key_value_heads:
-        raise ValueError(f"heads ({heads}) is no multiple of key_value_heads ({key_value_heads})")
-    if positions == "rotary" and model_size // heads % 2:
-        raise ValueError(
-            f"positions rotary needs heads of an even size, and model_size / heads is {model_size // heads}"
-        )
-    if positions == "sinusoidal" and model_size % 2:
-        raise ValueError(f"positions sinusoidal needs an even model_size, and it is {model_size}")
+class LanguageModelConfig(LayerConfig):
+    """The decoder-only Transformer, a language model of one text: Radford et al. (2018, 2019)."""
+
+    def __str__(self) -> str:
+        return f"{self.family}, {self.layers} layers, {self.heads} heads"
+
+    family: Literal["language-model"] = Field("language-model", description="The kind of network.")
+    layers: int = Field(4, ge=1, le=96, description="Layers.")
+    tie_embeddings: bool = Field(
+        True, description="Whether the output layer and the embedding are one matrix."
+    )
 
 
 # family -> its keys; a new family is one line here and one in `shisen.models.FAMILIES`
 FAMILY_CONFIGS: dict[str, type[BaseModel]] = {
     "recurrent": RecurrentConfig,
     "transformer": TransformerConfig,
+    "language-model": LanguageModelConfig,
 }
 
 
@@ -234,7 +254,9 @@ UNKNOWN_FAMILY = "unknown_family"
 """The type of pydantic's error for a family that does not exist."""
 
 ModelConfig = Annotated[
-    Annotated[RecurrentConfig, Tag("recurrent")] | Annotated[TransformerConfig, Tag("transformer")],
+    Annotated[RecurrentConfig, Tag("recurrent")]
+    | Annotated[TransformerConfig, Tag("transformer")]
+    | Annotated[LanguageModelConfig, Tag("language-model")],
     Discriminator(
         _family_of,
         custom_error_type=UNKNOWN_FAMILY,

@@ -23,7 +23,7 @@ from shisen.attention.multi_head import Positions
 from shisen.attention.positions import sinusoidal_positions
 from shisen.data.vocabulary import PADDING
 from shisen.errors import UserError
-from shisen.models.config import TransformerConfig
+from shisen.models.config import LayerConfig, TransformerConfig
 from shisen.models.dropout import Dropout
 from shisen.models.output import output_loss
 from shisen.models.products import Precision
@@ -57,7 +57,7 @@ class FeedForward(nn.Module):
     https://arxiv.org/abs/2002.05202.)
     """
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: LayerConfig) -> None:
         super().__init__()
         self.inner = nn.Linear(config.model_size, config.feed_forward_size)
         self.gate = (
@@ -92,7 +92,7 @@ class Layer(nn.Module):
         pattern: which positions may attend to which in self-attention; None: all to all.
     """
 
-    def __init__(self, config: TransformerConfig, has_memory: bool, pattern: str | None = None) -> None:
+    def __init__(self, config: LayerConfig, has_memory: bool, pattern: str | None = None) -> None:
         super().__init__()
         size = config.model_size
         self.is_pre_norm = config.norm == "pre"
@@ -125,7 +125,7 @@ class Layer(nn.Module):
         *,
         is_causal: bool = False,
         past: StepCache | None = None,
-        positions: int | None = None,
+        positions: int | Int[Tensor, " length"] | None = None,
         key_positions: Int[Tensor, " slots"] | None = None,
         memory: KeyValueCache | None = None,
         memory_mask: Bool[Tensor, "batch keys"] | None = None,
@@ -138,7 +138,8 @@ class Layer(nn.Module):
             mask: what self-attention may attend to: [batch, length]; in a step [batch, beams, slots].
             is_causal: whether self-attention looks back only.
             past: the keys and values of the steps before; None: all positions are in `x`.
-            positions: the position of a step; `key_positions` those of its slots.
+            positions: the position of a step, or that of each token where several are read behind a past at
+                once; `key_positions` those of its slots.
             memory: the keys and values of cross-attention.
             memory_mask: True at the memory's real tokens.
             return_weights: whether to return the weights.
@@ -152,12 +153,15 @@ class Layer(nn.Module):
             if past is None or positions is None:
                 context, weights = attend(h, mask=mask, is_causal=is_causal, return_weights=return_weights)
                 return context, (None, weights)
-            at = torch.full((h.shape[1],), positions, device=h.device)  # every beam is at the same step
+            at = positions
+            if isinstance(at, int):  # every beam is at the same step
+                at = torch.full((h.shape[1],), at, device=h.device)
             now = past.append(attend.prepare(h, positions=at))
             context, weights = attend.attend(
                 h,
                 now.key_values,
                 mask,
+                is_causal=is_causal,
                 positions=at,
                 key_positions=key_positions,
                 return_weights=return_weights,
@@ -196,7 +200,7 @@ class Embedding(nn.Module):
     Of `learned` positions the last serves all positions behind it.
     """
 
-    def __init__(self, config: TransformerConfig, vocabulary_size: int) -> None:
+    def __init__(self, config: LayerConfig, vocabulary_size: int) -> None:
         super().__init__()
         self.scale = config.model_size**0.5
         self.words = nn.Embedding(vocabulary_size, config.model_size)
@@ -373,7 +377,7 @@ class TransformerTranslator(nn.Module):
         return StepOutput(logits, DecoderPast(tuple(now), is_own, positions), attention)
 
 
-def _attention(config: TransformerConfig, positions: Positions | None) -> MultiHeadAttention:
+def _attention(config: LayerConfig, positions: Positions | None) -> MultiHeadAttention:
     return MultiHeadAttention(
         config.model_size,
         config.heads,
