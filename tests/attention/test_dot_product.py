@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from shisen.attention import causal_mask, scaled_dot_product
+from shisen.attention import attention_weights, causal_mask, scaled_dot_product
+
+FUNCTIONS = ["softmax", "sparsemax", "entmax15"]
 
 
-def by_formula(query, key, value, mask, bias, scale):
+def by_formula(query, key, value, mask, bias, scale, function="softmax"):
     """softmax(Q Kᵀ / √d + B) V over the keys that may be attended to, one query at a time."""
     context = np.zeros((*query.shape[:-1], value.shape[-1]))
     weights = np.zeros((*query.shape[:-1], key.shape[-2]))
@@ -17,7 +19,7 @@ def by_formula(query, key, value, mask, bias, scale):
         if len(real) == 0:
             continue
         e = key[lead][real] @ query[place] * scale + bias[place][real]
-        weights[place][real] = np.exp(e - e.max()) / np.exp(e - e.max()).sum()
+        weights[place][real] = attention_weights(torch.from_numpy(e)[None], None, function)[0].numpy()
         context[place] = weights[place] @ value[lead]
     return context, weights
 
@@ -38,12 +40,13 @@ def tensors():
 
 @pytest.mark.parametrize("scale", [None, 0.3])
 @pytest.mark.parametrize("return_weights", [True, False])
-def test_context_and_weights_are_the_formula(return_weights, scale, tensors):
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_context_and_weights_are_the_formula(function, return_weights, scale, tensors):
     query, key, value, mask, bias = tensors
     context, weights = scaled_dot_product(
-        query, key, value, mask, bias=bias, scale=scale, return_weights=return_weights
+        query, key, value, mask, bias=bias, scale=scale, function=function, return_weights=return_weights
     )
-    expected = by_formula(*(tensor.numpy() for tensor in tensors), scale or 6**-0.5)
+    expected = by_formula(*(tensor.numpy() for tensor in tensors), scale or 6**-0.5, function)
     np.testing.assert_allclose(context, expected[0], rtol=1e-10, atol=1e-12)
     if return_weights:
         np.testing.assert_allclose(weights, expected[1], rtol=1e-10, atol=1e-12)
@@ -71,21 +74,25 @@ def test_the_fused_kernel_gives_the_same_result_and_gradients(with_bias, with_ma
         assert one.isfinite().all()
 
 
-def test_gradients_are_those_of_finite_differences(tensors):
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_gradients_are_those_of_finite_differences(function, tensors):
     query, key, value, mask, bias = (tensor[:1, :1] for tensor in tensors)
     leaves = [tensor.clone().requires_grad_() for tensor in (query, key, value, bias)]
 
     def context_and_weights(query, key, value, bias):
-        return scaled_dot_product(query, key, value, mask, bias=bias, return_weights=True)
+        return scaled_dot_product(query, key, value, mask, bias=bias, function=function, return_weights=True)
 
     assert torch.autograd.gradcheck(context_and_weights, leaves)
 
 
-def test_a_row_with_nothing_to_attend_to_is_zero_with_gradient_zero(tensors):
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_row_with_nothing_to_attend_to_is_zero_with_gradient_zero(function, tensors):
     query, key, value, mask, _ = tensors
     for return_weights in (True, False):
         leaf = query.clone().requires_grad_()
-        context, _ = scaled_dot_product(leaf, key, value, mask, return_weights=return_weights)
+        context, _ = scaled_dot_product(
+            leaf, key, value, mask, function=function, return_weights=return_weights
+        )
         context.sum().backward()
         assert (context[1, 2, 3] == 0).all()
         assert (leaf.grad[1, 2, 3] == 0).all()
@@ -93,11 +100,13 @@ def test_a_row_with_nothing_to_attend_to_is_zero_with_gradient_zero(tensors):
 
 
 @pytest.mark.parametrize("return_weights", [True, False])
-def test_a_later_position_never_changes_an_earlier_one(return_weights):
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_later_position_never_changes_an_earlier_one(function, return_weights):
     x = torch.randn(2, 7, 4)
-    before, _ = scaled_dot_product(x, x, x, is_causal=True, return_weights=return_weights)
+    options = {"is_causal": True, "function": function, "return_weights": return_weights}
+    before, _ = scaled_dot_product(x, x, x, **options)
     x[:, 5:] = torch.randn(2, 2, 4)
-    after, _ = scaled_dot_product(x, x, x, is_causal=True, return_weights=return_weights)
+    after, _ = scaled_dot_product(x, x, x, **options)
     assert torch.equal(before[:, :5], after[:, :5])
     assert not torch.equal(before[:, 5:], after[:, 5:])
 

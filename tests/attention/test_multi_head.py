@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from shisen.attention import MultiHeadAttention
+from shisen.attention import MultiHeadAttention, attention_weights
 
 
 def softmax(e):
     e = np.exp(e - e.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
+
+
+def weights_of(e, function):
+    return softmax(e) if function == "softmax" else attention_weights(torch.from_numpy(e), None, function)
 
 
 def by_formula(attention, query, keys, values):
@@ -23,7 +27,7 @@ def by_formula(attention, query, keys, values):
         q = query @ state["query.weight"][own].T + state["query.bias"][own]
         k = keys @ state["key.weight"][shared].T + state["key.bias"][shared]
         v = values @ state["value.weight"][shared].T + state["value.bias"][shared]
-        weights.append(softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(size)))
+        weights.append(np.asarray(weights_of(q @ np.swapaxes(k, -1, -2) / np.sqrt(size), attention.function)))
         parts.append(weights[-1] @ v)
     context = np.concatenate(parts, -1) @ state["out.weight"].T + state["out.bias"]
     return context, np.stack(weights, 1)
@@ -38,8 +42,10 @@ def with_biases(attention):
 
 
 @pytest.mark.parametrize("key_value_heads", [None, 2, 1])
-def test_context_and_weights_are_the_formula(key_value_heads):
-    attention = with_biases(MultiHeadAttention(8, 4, 5, 3, key_value_heads=key_value_heads).double())
+@pytest.mark.parametrize("function", ["softmax", "sparsemax", "entmax15"])
+def test_context_and_weights_are_the_formula(function, key_value_heads):
+    options = {"key_value_heads": key_value_heads, "function": function}
+    attention = with_biases(MultiHeadAttention(8, 4, 5, 3, **options).double())
     query, keys, values = (
         torch.randn(2, n, size, dtype=torch.float64) for n, size in ((3, 8), (6, 5), (6, 3))
     )
@@ -47,6 +53,7 @@ def test_context_and_weights_are_the_formula(key_value_heads):
     expected = by_formula(attention, query.numpy(), keys.numpy(), values.numpy())
     np.testing.assert_allclose(context.detach(), expected[0], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(weights.detach(), expected[1], rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(attention(query, keys, values)[0], context)
 
 
 @pytest.mark.parametrize("return_weights", [True, False])

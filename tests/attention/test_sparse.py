@@ -38,20 +38,22 @@ def inputs(length, heads=2, size=3):
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=repr)
 @pytest.mark.parametrize("length", [1, 7, 16, 21])  # of one position; below, at and beside whole blocks of 4
-def test_values_weights_and_gradients_are_those_of_dense_attention(pattern, length):
+@pytest.mark.parametrize("function", ["softmax", "sparsemax"])
+def test_values_weights_and_gradients_are_those_of_dense_attention(pattern, length, function):
     real = torch.arange(length) < torch.tensor([[length], [max(1, length - 5)]])
     mask = pattern.mask(length) & real[:, None, None]
     results = []
     for is_sparse in (True, False):
         leaves = [tensor.requires_grad_() for tensor in inputs(length)]
         if is_sparse:
-            context, weights = sparse_dot_product(*leaves, pattern, real, block_size=4, return_weights=True)
+            options = {"block_size": 4, "function": function}
+            context, weights = sparse_dot_product(*leaves, pattern, real, **options, return_weights=True)
             whole = weights.dense()
-            quick, none = sparse_dot_product(*leaves, pattern, real, block_size=4)
+            quick, none = sparse_dot_product(*leaves, pattern, real, **options)
             assert none is None
             torch.testing.assert_close(quick, context)
         else:
-            context, whole = scaled_dot_product(*leaves, mask, return_weights=True)
+            context, whole = scaled_dot_product(*leaves, mask, function=function, return_weights=True)
         (context.sin().sum() + (whole * torch.arange(length)).sum()).backward()
         gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
         results.append((context, whole, *gradients))

@@ -19,6 +19,7 @@ VARIANTS = [
     {"tie_embeddings": "three-way"},
     {"tie_embeddings": "none", "encoder_layers": 1, "decoder_layers": 3},
     {"encoder_pattern": "window(2)"},
+    {"attention_function": "entmax15", "positions": "rotary"},
 ]
 
 
