@@ -475,8 +475,29 @@ CONFIGURATIONS = [
         _train("model.attention=luong"),
         (
             "model.attention is 'luong'; allowed: one of",
-            "none, bahdanau, luong-dot, luong-general, luong-concat",
+            "none, bahdanau, luong-dot, luong-general, luong-concat, local-m, local-p",
         ),
+    ),
+    Case(
+        "a window of nothing",
+        _train("model.attention=local-p", "model.attention_window=0"),
+        ("model.attention_window is 0; allowed: a whole number, at least 1",),
+    ),
+    Case(
+        "coverage for a score that cannot read it",
+        _train("model.attention=local-m", "model.coverage=true"),
+        ("coverage needs the attention bahdanau or luong-concat, and it is local-m",),
+    ),
+    Case(
+        "unknown attention function",
+        _train("model.attention_function=argmax"),
+        ("model.attention_function is 'argmax'; allowed: one of softmax, sparsemax, entmax15",),
+    ),
+    Case(
+        "sparse weights without the extra",
+        _train("model.attention_function=sparsemax"),
+        ("the attention function sparsemax needs an extra", 'pip install "shisen[entmax]"'),
+        blocked="entmax",
     ),
     Case("unknown cell", _train("model.cell=rnn"), ("model.cell is 'rnn'; allowed: one of gru, lstm",)),
     Case(
@@ -658,6 +679,19 @@ MODEL_DIRECTORIES = [
         "translate run lines.txt",
         ("run/config.json", "attention"),
         change=with_json("run/config.json", model={"attention": "flash"}),
+    ),
+    Case(
+        "config.json with a coverage that the attention cannot read",
+        "translate run lines.txt",
+        ("run/config.json", "coverage needs the attention bahdanau or luong-concat, and it is luong-dot"),
+        change=with_json("run/config.json", model={"attention": "luong-dot", "coverage": True}),
+    ),
+    Case(
+        "sparse weights, and the extra is not installed",
+        "translate run lines.txt",
+        ('the attention function entmax15 needs an extra: pip install "shisen[entmax]"',),
+        change=with_json("run/config.json", model={"attention_function": "entmax15"}),
+        blocked="entmax",
     ),
     Case(
         "generation_config.json with a word",

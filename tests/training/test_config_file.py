@@ -67,9 +67,8 @@ def test_the_printed_configuration_explains_every_key():
     for number, line in enumerate(lines):
         if ":" in line and not line.lstrip().startswith("#"):
             assert lines[number - 1].lstrip().startswith("#"), f"no comment above {line!r}"
-    assert "one of none, bahdanau, luong-dot, luong-general, luong-concat" in config_text().replace(
-        "\n  # ", " "
-    )
+    text = config_text().replace("\n  # ", " ")
+    assert "one of none, bahdanau, luong-dot, luong-general, luong-concat, local-m, local-p]" in text
     assert max(map(len, lines)) <= 102
 
 
@@ -96,7 +95,21 @@ MISTAKES = [
     (
         DATA + "model:\n  attention: fancy\n",
         [],
-        "model.attention is 'fancy'; allowed: one of none, bahdanau, luong-dot, luong-general, luong-concat",
+        "model.attention is 'fancy'; allowed: one of none, bahdanau, luong-dot, luong-general, luong-concat, "
+        "local-m, local-p",
+    ),
+    (DATA + "model:\n  attention: 3\n", [], "model.attention is 3; allowed: one of none, bahdanau"),
+    (
+        DATA,
+        ["model.attention_function=hardmax"],
+        "model.attention_function is 'hardmax'; allowed: one of softmax, sparsemax, entmax15",
+    ),
+    (DATA, ["model.attention_window=0"], "model.attention_window is 0; allowed: a whole number, at least 1"),
+    (DATA, ["model.coverage_loss=-1"], "model.coverage_loss is -1; allowed: a number, at least 0"),
+    (
+        DATA + "model:\n  attention: luong-dot\n  coverage: true\n",
+        [],
+        "line 3: model: coverage needs the attention bahdanau or luong-concat, and it is luong-dot",
     ),
     (
         DATA + "model:\n  dropout: 1.0\n",

@@ -8,7 +8,7 @@ from torch import nn
 from shisen.data.config import TokenizerConfig
 from shisen.data.corpus import TokenizedCorpus
 from shisen.data.tokenizer import Tokenizer
-from shisen.models import RecurrentConfig, build_model
+from shisen.models import LossOutput, RecurrentConfig, build_model
 from shisen.training.validation import Validator
 
 PAIRS = [("a b c", "x y"), ("b", "y x x"), ("c c a b", "x"), ("a", "y y y y")]
@@ -89,6 +89,15 @@ class Oracle(nn.Module):
 
     def loss(self, batch, **settings):
         return type("Loss", (), {"loss": torch.tensor(2.0), "tokens": 4})()
+
+
+def test_what_training_adds_to_the_loss_is_not_measured(measured):
+    class Penalised(Oracle):
+        def loss(self, batch, **settings):
+            return LossOutput(torch.tensor(2.0), 4, penalty=torch.tensor(100.0))
+
+    validator, _, corpus = measured
+    assert validator(Penalised(corpus)).loss == 0.5
 
 
 def test_a_model_that_gives_the_references_has_a_bleu_of_100(measured):
