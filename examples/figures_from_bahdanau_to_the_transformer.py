@@ -268,9 +268,9 @@ def main() -> None:
         if names:
             attention = names["attention"]
             pictures["alignment"] = attention.layer(1).mean_heads().plot(language=language)
-            heads = {f"{words('head')} {head}": attention.layer(1).head(head) for head in range(4)}
+            heads = {f"{words('head')} {head}": attention.layer(1).head(head) for head in (0, 1)}
             pictures["heads"] = plot_comparison(heads, language=language)
-            maps = {words(name): attention for name, attention in names["maps"].items()}
+            maps = {words(title): part for title, part in names["maps"].items()}
             pictures["self-attention"] = plot_comparison(maps, language=language)
         ending = ".ja.svg" if language == "ja" else ".svg"
         for name, figure in pictures.items():
