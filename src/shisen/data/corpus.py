@@ -73,7 +73,10 @@ def _mapped(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
 
 
 class TokenizedCorpus:
-    """Sentence pairs as token ids, in a folder of five files. See :meth:`build` and :meth:`open`."""
+    """Sentence pairs as token ids, in a folder of five files. See :meth:`build` and :meth:`open`.
+
+    One text is pairs whose source is nothing: all its lengths are 0.
+    """
 
     def __init__(
         self, source: TokenizedSide, target: TokenizedSide, dropped: dict[str, int], fingerprint: str
@@ -127,7 +130,7 @@ class TokenizedCorpus:
     def build(
         cls,
         pairs: Iterable[tuple[str, str]],
-        source_tokenizer: Tokenizer,
+        source_tokenizer: Tokenizer | None,
         target_tokenizer: Tokenizer,
         folder: str | Path,
         max_length: int | None = None,
@@ -138,7 +141,7 @@ class TokenizedCorpus:
 
         Args:
             pairs: source and target sentences.
-            source_tokenizer: cuts the sources.
+            source_tokenizer: cuts the sources; None: the pairs have none (an empty string), as of one text.
             target_tokenizer: cuts the targets.
             folder: made anew; a tokenised corpus that is there already is replaced.
             max_length: drop pairs with more pieces than this on either side.
@@ -183,7 +186,7 @@ class _Writer:
     def __init__(
         self,
         folder: Path,
-        source_tokenizer: Tokenizer,
+        source_tokenizer: Tokenizer | None,
         target_tokenizer: Tokenizer,
         max_length: int | None,
         max_length_ratio: float | None,
@@ -191,13 +194,14 @@ class _Writer:
     ):
         self.folder = folder
         self.tokenizers = {"source": source_tokenizer, "target": target_tokenizer}
+        self.is_one_text = source_tokenizer is None
         self.max_length = max_length
         self.max_length_ratio = max_length_ratio
         self.dropped: dict[str, int] = {}
         self.pairs = 0
         self.digest = hashlib.sha256()
         self.dtypes = {
-            name: np.uint16 if len(tokenizer) <= 2**16 else np.int32
+            name: np.uint16 if tokenizer is None or len(tokenizer) <= 2**16 else np.int32
             for name, tokenizer in self.tokenizers.items()
         }
         self.totals = {"source": 0, "target": 0}
@@ -209,20 +213,24 @@ class _Writer:
             self.offsets[name].write(np.zeros(1, dtype=np.int64).tobytes())
 
     def add(self, chunk: list[tuple[str, str]]) -> None:
-        sources = self.tokenizers["source"].encode_batch([source for source, _ in chunk])
-        targets = self.tokenizers["target"].encode_batch([target for _, target in chunk])
+        sources = self._encode("source", [source for source, _ in chunk])
+        targets = self._encode("target", [target for _, target in chunk])
         kept = list(self._kept(sources, targets))
-        self._append("source", [[*source, END] for source, _ in kept])
+        self._append("source", [[] if self.is_one_text else [*source, END] for source, _ in kept])
         self._append("target", [[BEGIN, *target, END] for _, target in kept])
         self.pairs += len(kept)
+
+    def _encode(self, name: str, texts: list[str]) -> list[list[int]]:
+        tokenizer = self.tokenizers[name]
+        return [[] for _ in texts] if tokenizer is None else tokenizer.encode_batch(texts)
 
     def _kept(
         self, sources: list[list[int]], targets: list[list[int]]
     ) -> Iterator[tuple[list[int], list[int]]]:
         for source, target in zip(sources, targets, strict=True):
-            shorter, longer = sorted((len(source), len(target)))
+            shorter, longer = sorted((len(target) if self.is_one_text else len(source), len(target)))
             if shorter == 0:
-                self._drop("without any piece on a side")
+                self._drop("without any piece" + " on a side" * (not self.is_one_text))
             elif self.max_length is not None and longer > self.max_length:
                 self._drop(f"longer than {self.max_length} pieces")
             elif self.max_length_ratio is not None and longer > self.max_length_ratio * shorter:
@@ -245,8 +253,9 @@ class _Writer:
         """Write the description, last of all: a folder without it is no corpus."""
         if self.pairs == 0:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+            what = "line" if self.is_one_text else "sentence pair"
             raise UserError(
-                f"no sentence pair is left of {read:,} read" + (f" (dropped: {reasons})" if reasons else "")
+                f"no {what} is left of {read:,} read" + (f" (dropped: {reasons})" if reasons else "")
             )
         description = {
             "format": FORMAT_VERSION,
@@ -257,7 +266,7 @@ class _Writer:
                 name: {
                     "dtype": np.dtype(self.dtypes[name]).name,
                     "tokens": self.totals[name],
-                    "tokenizer": tokenizer.fingerprint,
+                    "tokenizer": None if tokenizer is None else tokenizer.fingerprint,
                 }
                 for name, tokenizer in self.tokenizers.items()
             },

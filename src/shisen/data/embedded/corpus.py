@@ -20,6 +20,7 @@ from shisen.data.embedded.generator import Generator
 from shisen.data.embedded.grammar import Grammar, embedded_grammar
 from shisen.data.embedded.parser import parse
 from shisen.errors import RunError, UserError
+from shisen.files import check_free
 
 SPLITS = ("train", "validation", "test")
 SHORTEST, LONGEST = 2, 300
@@ -244,21 +245,3 @@ def write_corpus(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return splits
-
-
-def check_free(folder: Path) -> None:
-    """Refuse a place that holds something already.
-
-    Raises:
-        UserError: the path is a file, lies under one, or is a folder that is not empty.
-    """
-    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not nearest.is_dir():
-        raise UserError(f"{folder}: {nearest.name} is a file; name a new folder with --out")
-    if folder.is_dir():
-        if any(folder.iterdir()):
-            raise UserError(
-                f"{folder}: holds files already; nothing was overwritten, name a new folder with --out"
-            )
-    elif folder.exists():
-        raise UserError(f"{folder}: is a file; name a new folder with --out")
