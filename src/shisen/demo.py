@@ -20,13 +20,13 @@ from typing import Any
 import yaml
 
 from shisen import __version__
-from shisen.data.embedded.corpus import CorpusRequest, check_free, write_corpus
+from shisen.data.embedded.corpus import CorpusRequest, write_corpus
 from shisen.data.embedded.derivation import SentencePair
 from shisen.data.embedded.grammar import embedded_grammar
 from shisen.data.embedded.parser import parse
 from shisen.errors import RunError, UserError
 from shisen.evaluation.system import Evaluation, evaluate_system
-from shisen.files import leftovers, write_atomically
+from shisen.files import check_free, leftovers, write_atomically
 from shisen.pipelines import Translation, Translator
 from shisen.plotting import plot_heatmap, save_figure
 from shisen.training.config import Config

@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from shisen.errors import RunError
+from shisen.errors import RunError, UserError
 
 _ASIDE = re.compile(r"(.+)\.\d+\.partial")
 
@@ -49,6 +50,49 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     """
     with written_aside(path) as file:
         file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a place for a new folder that holds something already.
+
+    Raises:
+        UserError: The path is a file, lies under one, or is a folder that is not empty.
+    """
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{folder}: {nearest.name} is a file; name a new folder with --out")
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise UserError(
+                f"{folder}: holds files already; nothing was overwritten, name a new folder with --out"
+            )
+    elif folder.exists():
+        raise UserError(f"{folder}: is a file; name a new folder with --out")
+
+
+@contextmanager
+def folder_written_aside(folder: Path) -> Iterator[Path]:
+    """Give a folder to write in that takes its place when the block ends; after an error it never appears.
+
+    Raises:
+        UserError: Something is there already (`check_free`).
+        RunError: It could not be written (a full disk).
+    """
+    check_free(folder)
+    is_there = folder.is_dir()
+    aside = (folder if is_there else folder.absolute().parent) / f".{folder.name}.{os.getpid()}.partial"
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if is_there:
+            for entry in sorted(aside.iterdir()):
+                os.replace(entry, folder / entry.name)
+        else:
+            os.replace(aside, folder)
+    except OSError as error:
+        raise RunError(f"{folder} could not be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def leftovers(folder: Path) -> Iterator[tuple[Path, str]]:
