@@ -25,10 +25,13 @@ LAYERS = {
     "evaluation": 3,
     "inspection": 3,
     "plotting": 3,
-    "pipelines": 4,
-    "demo": 5,
-    "cli": 6,
-    "__main__": 7,
+    "export": 4,
+    "translation": 4,
+    "engines": 4,
+    "pipelines": 5,
+    "demo": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 # A picture is drawn where it is asked for: the one step upwards, made when the method is called.
 UPWARDS = {("attention/patterns.py", "plotting")}
@@ -153,6 +156,7 @@ def test_import_shisen_loads_nothing_heavy():
         ["plot", "attention", "--help"],
         ["plot", "curves", "--help"],
         ["corpus", "generate", "--help"],
+        ["export", "--help"],
         ["demo", "--help"],
     ],
     ids=" ".join,

@@ -11,11 +11,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from shisen.errors import UserError
     from shisen.inspection.attention_map import AttentionMap
-    from shisen.pipelines import Translation, Translator
+    from shisen.pipelines import Translator
+    from shisen.translation import Translation
 
 _HOMES = {
     "AttentionMap": "shisen.inspection.attention_map",
-    "Translation": "shisen.pipelines",
+    "Translation": "shisen.translation",
     "Translator": "shisen.pipelines",
     "UserError": "shisen.errors",
 }

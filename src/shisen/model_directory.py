@@ -14,7 +14,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,8 @@ def load_model(directory: Path | str) -> LoadedModel:
 
     directory = Path(directory)
     _check_is_whole(directory)
-    config = _read_json(directory / CONFIG)
-    generation_config = _read_json(directory / GENERATION_CONFIG)
+    config = read_json(directory / CONFIG)
+    generation_config = read_json(directory / GENERATION_CONFIG)
     source_tokenizer = Tokenizer.load(directory / SOURCE_TOKENIZER)
     target_tokenizer = Tokenizer.load(directory / TARGET_TOKENIZER)
     for side, tokenizer in (("source", source_tokenizer), ("target", target_tokenizer)):
@@ -130,8 +130,13 @@ def load_model(directory: Path | str) -> LoadedModel:
 
 def fingerprint(directory: Path) -> str:
     """Return 16 hexadecimal digits that change when the parameters or the tokenizers change."""
+    return fingerprint_of(directory, _FINGERPRINTED)
+
+
+def fingerprint_of(directory: Path, names: Iterable[str]) -> str:
+    """Return 16 hexadecimal digits that change when one of these files changes."""
     digest = hashlib.sha256()
-    for name in _FINGERPRINTED:
+    for name in names:
         digest.update(hashlib.sha256((directory / name).read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -207,7 +212,12 @@ def _check_is_whole(directory: Path) -> None:
     raise UserError(f"{directory} is not a model directory: it has no {', '.join(missing)}")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        UserError: It cannot be read, or holds something else.
+    """
     try:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:  # not JSON, or not UTF-8

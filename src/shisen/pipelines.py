@@ -1,18 +1,15 @@
 """From raw text to results: `Translator` loads a model directory and translates, with the attention of it."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from shisen.data.arriving_lines import chunked
 from shisen.data.tokenizer import Tokenizer
-from shisen.data.vocabulary import BEGIN, END, PADDING, UNKNOWN
+from shisen.data.vocabulary import BEGIN, END, UNKNOWN
 from shisen.decoding import (
     BeamOptions,
     Constraints,
@@ -20,14 +17,15 @@ from shisen.decoding import (
     Hypothesis,
     LengthLimits,
     SamplingOptions,
-    beam_search,
-    force,
-    greedy,
-    sample,
 )
+from shisen.engines import Decoding, open_engine
+from shisen.engines.opening import Opened, with_torch
 from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
-from shisen.model_directory import LoadedModel, load_model
+from shisen.model_directory import LoadedModel
+from shisen.translation import Translation
+
+__all__ = ["DEFAULT_BATCH_SIZE", "DEFAULT_MAX_SOURCE_LENGTH", "LongSourceError", "Translation", "Translator"]
 
 DEFAULT_BATCH_SIZE = 100
 """Sentences decoded together: on a processor larger batches are slower, their logits leave the cache."""
@@ -37,9 +35,6 @@ DEFAULT_MAX_SOURCE_LENGTH = 1024
 
 _MOST_SOURCE_TOKENS = 16_384  # in a batch, with its padding: bounds the memory that long sentences take
 _CHECKED_TOGETHER = 1024  # sentences whose lengths are checked ahead: bounds the memory that their ids take
-
-Decode = Callable[[Tensor, Tensor, list[int]], list[list[Hypothesis]]]
-"""(source [batch, length], mask [batch, length], the sentences' numbers) -> hypotheses, best first."""
 
 Side = Literal["source", "target"]
 
@@ -65,59 +60,6 @@ class LongSourceError(UserError):
         super().__init__(f"{side} sentence {number:,}: {self.detail}")
 
 
-@dataclass(frozen=True, eq=False)
-class Translation:
-    """One translation, and how it came about.
-
-    Attributes:
-        text: The translation as a person reads it: detokenised, without special tokens.
-        tokens: What the model produced, token by token, ``</s>`` included.
-        source: The text that was translated.
-        source_tokens: Its tokens as the model read them, ``</s>`` included.
-        score: The sum of `log_probabilities` over the length penalty; what n-best lists are sorted by.
-        log_probabilities: The model's natural log-probability of each of `tokens`, given those before it.
-        attention: By kind, an `AttentionMap`. ``"cross"``: `tokens` as rows, `source_tokens` as columns. Of a
-            Transformer also ``"encoder"``, `source_tokens` both ways, and ``"decoder"``, `tokens` as rows and
-            what was read before each as columns: ``<s>`` and the tokens up to the last but one.
-        model: The fingerprint of the model.
-        hypotheses: The n-best list, the best (this one) first.
-
-    An empty source has an empty translation: no tokens, no attention, score 0.
-    """
-
-    text: str
-    tokens: tuple[str, ...]
-    source: str
-    source_tokens: tuple[str, ...]
-    score: float
-    log_probabilities: tuple[float, ...]
-    attention: Mapping[str, AttentionMap]
-    model: str
-    hypotheses: tuple["Translation", ...] = field(default=(), repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as JSON holds it; `hypotheses` where there is more than one."""
-        entries = {
-            "text": self.text,
-            "source": self.source,
-            "tokens": list(self.tokens),
-            "source_tokens": list(self.source_tokens),
-            "score": self.score,
-            "log_probabilities": list(self.log_probabilities),
-            "attention": {kind: _nested(one.weights) for kind, one in self.attention.items()},
-            "model": self.model,
-        }
-        if len(self.hypotheses) > 1:
-            own = ("text", "tokens", "score", "log_probabilities", "attention")
-            alternatives = [hypothesis.as_dict() for hypothesis in self.hypotheses]
-            entries["hypotheses"] = [{name: one[name] for name in own} for one in alternatives]
-        return entries
-
-    def to_json(self) -> str:
-        """One line of JSON: `as_dict`, weights ``[layers, heads, queries, keys]`` as nested lists."""
-        return json.dumps(self.as_dict(), ensure_ascii=False)
-
-
 class Translator:
     """A trained model that translates text.
 
@@ -126,43 +68,69 @@ class Translator:
     >>> translation.text, translation.attention["cross"]  # doctest: +SKIP
 
     Args:
-        loaded: A model directory in memory.
-        device: Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        loaded: A model directory in memory, or an engine that has opened one.
+        device: Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; an engine knows already.
         max_source_length: Tokens in the longest sentence that is translated, or forced; a longer one is a
             `LongSourceError`.
     """
 
     def __init__(
         self,
-        loaded: LoadedModel,
-        device: str | torch.device = "cpu",
+        loaded: LoadedModel | Opened,
+        device: str = "cpu",
         max_source_length: int = DEFAULT_MAX_SOURCE_LENGTH,
     ) -> None:
         """Put the model on its device."""
         if max_source_length < 1:
             raise UserError(f"max_source_length is {max_source_length}; it must be at least 1")
-        self.device = _device(device)
-        self.model = cast(DecodableModel, loaded.model.to(self.device).eval())
-        self.source_tokenizer: Tokenizer = loaded.source_tokenizer
-        self.target_tokenizer: Tokenizer = loaded.target_tokenizer
-        self.config = loaded.config
-        self.generation_config = loaded.generation_config
-        self.fingerprint = loaded.fingerprint
+        opened = loaded if isinstance(loaded, Opened) else with_torch(loaded, device)
+        self.engine = opened.engine
+        if self.engine.longest is not None and max_source_length >= self.engine.longest:
+            raise UserError(
+                f"max_source_length is {max_source_length:,}; the exported model reads "
+                f"{self.engine.longest - 1:,} tokens at most"
+            )
+        self.source_tokenizer: Tokenizer = opened.source_tokenizer
+        self.target_tokenizer: Tokenizer = opened.target_tokenizer
+        self.config = opened.config
+        self.generation_config = opened.generation_config
+        self.fingerprint = opened.fingerprint
         self.max_source_length = max_source_length
 
     @classmethod
     def load(
         cls,
         directory: str | Path,
-        device: str | torch.device = "cpu",
+        device: str = "cpu",
         max_source_length: int = DEFAULT_MAX_SOURCE_LENGTH,
+        engine: str | None = None,
     ) -> "Translator":
-        """Load a model directory, what `shisen train --out` wrote.
+        """Load a model directory, what `shisen train --out` wrote, or what `shisen export` made of it.
+
+        Args:
+            directory: Which.
+            device: Where to compute.
+            max_source_length: As of the class.
+            engine: ``"torch"``, or ``"ctranslate2"`` for an export to CTranslate2; None: the one that runs
+                what the directory holds.
 
         Raises:
-            UserError: The directory or a file in it is missing or damaged, or there is no such device.
+            UserError: The directory or a file in it is missing or damaged, the engine cannot run it, or there
+                is no such device.
         """
-        return cls(load_model(directory), device, max_source_length)
+        return cls(open_engine(directory, engine, device), max_source_length=max_source_length)
+
+    @property
+    def model(self) -> DecodableModel:
+        """The network, where the engine is PyTorch.
+
+        Raises:
+            UserError: The engine is another one.
+        """
+        model = getattr(self.engine, "model", None)
+        if model is None:
+            raise UserError(f"the engine {self.engine.name} has no PyTorch network")
+        return model
 
     @overload
     def translate(self, text: str, **options: Any) -> Translation: ...
@@ -227,32 +195,18 @@ class Translator:
         constraints = Constraints(no_repeat_ngram, forbid_unknown)
         length_penalty = self._length_penalty(length_penalty)
         beam_size = beam_size if beam_size is not None else self._default("beam_size", 5, int)
-        common: dict[str, Any] = {
-            "lengths": lengths,
-            "constraints": constraints,
-            "with_attention": attention or replace_unknown,
-        }
-        decode: Decode
+        search: BeamOptions | SamplingOptions
         if sampling:
-            drawing = SamplingOptions(temperature, top_k, top_p, n_best, seed, length_penalty)
-
-            def decode(source: Tensor, mask: Tensor, numbers: list[int]) -> list[list[Hypothesis]]:
-                return sample(self.model, source, mask, drawing, numbers=numbers, **common)
+            search = SamplingOptions(temperature, top_k, top_p, n_best, seed, length_penalty)
         else:
-            beams = BeamOptions(beam_size, length_penalty, n_best)
-
-            def decode(source: Tensor, mask: Tensor, numbers: list[int]) -> list[list[Hypothesis]]:
-                if beams.beam_size == 1:
-                    found = greedy(self.model, source, mask, length_penalty=length_penalty, **common)
-                    return [[hypothesis] for hypothesis in found]
-                return beam_search(self.model, source, mask, beams, **common)
-
+            search = BeamOptions(beam_size, length_penalty, n_best)
+        decoding = Decoding(search, lengths, constraints, attention or replace_unknown)
         texts = _texts(text)
         sources = self._encode(texts, first_number)
         results = [self._empty(one) for one in texts]
         for rows in _batches(sources, batch_size):
-            source, mask = self._padded([sources[row] for row in rows])
-            found = decode(source, mask, [first_number + row for row in rows])
+            numbers = [first_number + row for row in rows]
+            found = self.engine.decode([sources[row] for row in rows], numbers, decoding)
             for row, hypotheses in zip(rows, found, strict=True):
                 results[row] = self._translation(
                     texts[row], sources[row], hypotheses, replace_unknown, attention
@@ -329,10 +283,11 @@ class Translator:
         target_ids = [[*ids, END] for ids in target_ids]
         results = [self._empty(one) for one in sources]
         for rows in _batches(source_ids, batch_size, target_ids):
-            padded, mask = self._padded([source_ids[row] or [END] for row in rows])
-            target, _ = self._padded([[BEGIN, *target_ids[row]] for row in rows])
-            found = force(
-                self.model, padded, mask, target, length_penalty=length_penalty, with_attention=attention
+            found = self.engine.force(
+                [source_ids[row] or [END] for row in rows],
+                [target_ids[row] for row in rows],
+                length_penalty,
+                attention,
             )
             for row, hypothesis in zip(rows, found, strict=True):
                 forced = self._translation(
@@ -371,13 +326,6 @@ class Translator:
             if length > limit:
                 raise LongSourceError(index, first_number + index + 1, length, limit, side)
 
-    def _padded(self, sentences: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """([batch, length] ids, [batch, length] mask) on the model's device."""
-        longest = max(map(len, sentences))
-        rows = [ids + [PADDING] * (longest - len(ids)) for ids in sentences]
-        padded = torch.tensor(rows, device=self.device)
-        return padded, padded != PADDING
-
     def _empty(self, source: str) -> Translation:
         return Translation("", (), source, (), 0.0, (), {}, self.fingerprint)
 
@@ -396,7 +344,7 @@ class Translator:
             tokens = self.target_tokenizer.tokens(found.ids)
             if replace_unknown and UNKNOWN in found.ids:
                 tokens = self._without_unknown(source, found, tokens)
-            metadata: dict[str, str | int | float] = {"model": self.fingerprint, "score": found.score}
+            metadata = {"model": self.fingerprint, "score": found.score, **self.engine.map_metadata}
             produced = tuple(tokens)
             read = (*self.target_tokenizer.tokens([BEGIN]), *produced[:-1])
             axes = {
@@ -474,18 +422,3 @@ def _batches(
         size = max(1, min(batch_size, _MOST_SOURCE_TOKENS // lengths[rows[start]]))
         yield rows[start : start + size]
         start += size
-
-
-def _nested(weights: np.ndarray) -> list[Any]:
-    """Weights as nested lists, to the seven decimal places that float32 has."""
-    return np.round(weights.astype(np.float64), 7).tolist()
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"there is no device {str(name)!r} here ({reason})") from None
-    return device

@@ -29,6 +29,13 @@ LengthPenalty = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sentences decoded together.")]
 MaxSourceLength = Annotated[int, typer.Option(min=1, help="A sentence with more tokens is an error.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What computes: torch, or ctranslate2 with an export to it. Default: what MODEL_DIR holds.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")]
 Tokenize = Annotated[
     str | None,

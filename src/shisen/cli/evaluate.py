@@ -41,6 +41,7 @@ def evaluate(
     batch_size: common.BatchSize = 100,
     max_source_length: common.MaxSourceLength = 1024,
     device: common.Device = "cpu",
+    engine: common.Engine = None,
     tokenize: common.Tokenize = None,
     lowercase: common.Lowercase = False,
     bootstrap: int = typer.Option(1000, min=0, help="Test sets drawn for the 95 % intervals; 0: none."),
@@ -70,7 +71,7 @@ def evaluate(
         check_gold(gold, pairs, str(align_gold))
     if threshold is not None:
         check_threshold(threshold)
-    translator = Translator.load(model, device, max_source_length)
+    translator = Translator.load(model, device, max_source_length, engine)
     tokenize = tokenize or common.say_tokenization([translator], pairs)
     decoding = common.decoding_options(beam_size, length_penalty)
     with common.progress(2 * len(pairs), "evaluating") as advance:
@@ -89,6 +90,7 @@ def evaluate(
             on_progress=advance,
         )
     report = {"model": str(model), "data": common.describe(data, reference), "command": common.command()}
+    report["engine"] = translator.engine.name
     report |= evaluation.as_dict()
     if hypotheses is not None:
         write_atomically(hypotheses, "".join(f"{line}\n" for line in evaluation.hypotheses))

@@ -11,6 +11,7 @@ from shisen.cli import (
     corpus,
     demo,
     evaluate,
+    export,
     plot,
     train,
     translate,
@@ -31,6 +32,7 @@ app.command("train")(train.train)
 app.command("translate")(translate.translate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare-systems")(compare_systems.compare_systems)
+app.command("export")(export.export)
 app.add_typer(plot.app, name="plot")
 app.add_typer(corpus.app, name="corpus")
 app.command("demo")(demo.demo)

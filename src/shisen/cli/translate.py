@@ -63,6 +63,7 @@ def translate(
     batch_size: common.BatchSize = 100,
     max_source_length: common.MaxSourceLength = 1024,
     device: common.Device = "cpu",
+    engine: common.Engine = None,
 ) -> None:
     """Translate text: one line of output for each line of input, in order, an empty one for an empty one.
 
@@ -84,7 +85,7 @@ def translate(
     from shisen.data.arriving_lines import arriving_lines
     from shisen.pipelines import LongSourceError, Translator
 
-    translator = Translator.load(model, device, max_source_length)
+    translator = Translator.load(model, device, max_source_length, engine)
     translations = translator.translate_chunks(
         arriving_lines(file, most=8 * batch_size),
         n_best=n_best,

@@ -35,10 +35,14 @@ class LengthLimits:
 
     def of(self, mask: Bool[Tensor, "batch length"]) -> Int[Tensor, " batch"]:
         """Return each sentence's maximum length, from the mask of its source tokens."""
+        limits = [self.of_length(length) for length in mask.sum(1).tolist()]
+        return torch.tensor(limits, dtype=torch.long, device=mask.device)
+
+    def of_length(self, source_length: int) -> int:
+        """Return the maximum length of the translation of a sentence, from the number of its tokens."""
         if self.max_length is not None:
-            return torch.full_like(mask[:, 0], self.max_length, dtype=torch.long)
-        limits = (self.max_length_ratio * mask.sum(1)).long() + 10
-        return limits.clamp(min=self.min_length)
+            return self.max_length
+        return max(int(self.max_length_ratio * source_length) + 10, self.min_length)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""The engine of this package: its own networks and its own decoding, on PyTorch."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from shisen.data.vocabulary import BEGIN, PADDING
+from shisen.decoding import DecodableModel, Hypothesis, SamplingOptions, beam_search, force, greedy, sample
+from shisen.engines.interface import Decoding
+from shisen.errors import UserError
+
+
+class TorchEngine:
+    """A network of this package, and what decodes with it.
+
+    Args:
+        model: The network.
+        device: Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+
+    Raises:
+        UserError: There is no such device.
+    """
+
+    name = "torch"
+    longest: int | None = None
+    map_metadata: Mapping[str, str | int | float] = {}
+
+    def __init__(self, model: nn.Module, device: str | torch.device = "cpu") -> None:
+        self.device = _device(device)
+        self.model = cast(DecodableModel, model.to(self.device).eval())
+
+    def decode(
+        self, sources: Sequence[Sequence[int]], numbers: Sequence[int], decoding: Decoding
+    ) -> list[list[Hypothesis]]:
+        """Search for translations of a batch; see `Engine`."""
+        source, mask = self._padded(sources)
+        lengths, constraints = decoding.lengths, decoding.constraints
+        search, with_attention = decoding.search, decoding.with_attention
+        if isinstance(search, SamplingOptions):
+            return sample(
+                self.model,
+                source,
+                mask,
+                search,
+                numbers=numbers,
+                lengths=lengths,
+                constraints=constraints,
+                with_attention=with_attention,
+            )
+        if search.beam_size > 1:
+            return beam_search(
+                self.model,
+                source,
+                mask,
+                search,
+                lengths=lengths,
+                constraints=constraints,
+                with_attention=with_attention,
+            )
+        found = greedy(
+            self.model,
+            source,
+            mask,
+            lengths=lengths,
+            constraints=constraints,
+            length_penalty=search.length_penalty,
+            with_attention=with_attention,
+        )
+        return [[hypothesis] for hypothesis in found]
+
+    def force(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        length_penalty: float,
+        with_attention: bool,
+    ) -> list[Hypothesis]:
+        """Read given translations of a batch; see `Engine`."""
+        source, mask = self._padded(sources)
+        target, _ = self._padded([[BEGIN, *ids] for ids in targets])
+        return force(
+            self.model, source, mask, target, length_penalty=length_penalty, with_attention=with_attention
+        )
+
+    def _padded(self, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """([batch, length] ids, [batch, length] mask) on the model's device."""
+        longest = max(map(len, sentences))
+        rows = [[*ids] + [PADDING] * (longest - len(ids)) for ids in sentences]
+        padded = torch.tensor(rows, device=self.device)
+        return padded, padded != PADDING
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"there is no device {str(name)!r} here ({reason})") from None
+    return device
