@@ -16,6 +16,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "shisen"
 LAYERS = {
     "errors": 0,
     "files": 1,
+    "devices": 1,
     "attention": 1,
     "models": 2,
     "data": 2,
@@ -29,6 +30,7 @@ LAYERS = {
     "translation": 4,
     "engines": 4,
     "pipelines": 5,
+    "generation": 5,
     "demo": 6,
     "cli": 7,
     "__main__": 8,

@@ -10,18 +10,29 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from shisen.errors import UserError
+    from shisen.generation import Generation, TextGenerator
     from shisen.inspection.attention_map import AttentionMap
     from shisen.pipelines import Translator
     from shisen.translation import Translation
 
 _HOMES = {
     "AttentionMap": "shisen.inspection.attention_map",
+    "Generation": "shisen.generation",
+    "TextGenerator": "shisen.generation",
     "Translation": "shisen.translation",
     "Translator": "shisen.pipelines",
     "UserError": "shisen.errors",
 }
 
-__all__ = ["AttentionMap", "Translation", "Translator", "UserError", "__version__"]
+__all__ = [
+    "AttentionMap",
+    "Generation",
+    "TextGenerator",
+    "Translation",
+    "Translator",
+    "UserError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

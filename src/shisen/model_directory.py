@@ -55,6 +55,13 @@ class LoadedModel:
     generation_config: dict[str, Any]
     fingerprint: str
 
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it goes on with one text, and does not translate."""
+        from shisen.models import LanguageModel
+
+        return isinstance(self.model, LanguageModel)
+
 
 def save_model(
     directory: Path,

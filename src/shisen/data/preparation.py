@@ -67,7 +67,7 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     if config.validation is not None:
         # If it is not there, better known now than later.
-        (read_text if is_one_text else read_pairs)(config.validation, "validation")
+        read_rows(config.validation, "validation", is_one_text=is_one_text)
     source_tokenizer, target_tokenizer = train_tokenizers(config, progress, is_one_text)
     source_tokenizer.save(folder / _SOURCE_TOKENIZER)
     target_tokenizer.save(folder / _TARGET_TOKENIZER)
@@ -78,9 +78,7 @@ def prepare(
     ) -> TokenizedCorpus:
         report = reports[role] = ReadingReport(unit="lines" if is_one_text else "pairs")
         return TokenizedCorpus.build(
-            (("", line) for line in read_text(text, role, config.skip_bad_lines, report))
-            if is_one_text
-            else read_pairs(text, role, config.skip_bad_lines, report),
+            read_rows(text, role, config.skip_bad_lines, report, is_one_text),
             None if is_one_text else source_tokenizer,
             target_tokenizer,
             folder / role,
@@ -94,6 +92,20 @@ def prepare(
     validation = None if config.validation is None else tokenize(config.validation, "validation", None, None)
     train = tokenize(config.train, "train", config.max_length, config.max_length_ratio)
     return PreparedData(source_tokenizer, target_tokenizer, train, validation, reports)
+
+
+def read_rows(
+    text: ParallelTextConfig,
+    role: Role,
+    skip_bad_lines: bool = False,
+    report: ReadingReport | None = None,
+    is_one_text: bool = False,
+) -> Iterator[tuple[str, str]]:
+    """Stream what `read_pairs` gives, or the lines that `read_text` gives as pairs whose source is empty."""
+    if is_one_text:
+        lines = read_text(text, role, skip_bad_lines, report)
+        return (("", line) for line in lines)
+    return read_pairs(text, role, skip_bad_lines, report)
 
 
 def train_tokenizers(

@@ -60,9 +60,12 @@ def open_engine(directory: Path | str, engine: str | None = None, device: str = 
     if engine is not None and engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
     if not is_exported(directory):
+        loaded = load_model(directory)
+        if loaded.is_language_model:
+            raise UserError(f"{directory}: a language model, which does not translate: use shisen generate")
         if engine == "ctranslate2":
             return _refuse_to_convert(directory)
-        return with_torch(load_model(directory), device)
+        return with_torch(loaded, device)
     manifest = read_manifest(directory)
     if manifest.target != "ctranslate2":
         raise UserError(
@@ -90,7 +93,6 @@ def with_torch(loaded: LoadedModel, device: str = "cpu") -> Opened:
 
 def _refuse_to_convert(directory: Path) -> Opened:
     """An export takes time and a place of its own: it is asked for, not made on the way."""
-    load_model(directory)  # raises for what is no model directory either
     source = shlex.quote(str(directory))
     out = shlex.quote(f"{str(directory).rstrip('/')}-ctranslate2")
     raise UserError(

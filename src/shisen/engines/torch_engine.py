@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from shisen.data.vocabulary import BEGIN, PADDING
 from shisen.decoding import DecodableModel, Hypothesis, SamplingOptions, beam_search, force, greedy, sample
+from shisen.devices import find_device
 from shisen.engines.interface import Decoding
-from shisen.errors import UserError
 
 
 class TorchEngine:
@@ -28,7 +28,7 @@ class TorchEngine:
     map_metadata: Mapping[str, str | int | float] = {}
 
     def __init__(self, model: nn.Module, device: str | torch.device = "cpu") -> None:
-        self.device = _device(device)
+        self.device = find_device(device)
         self.model = cast(DecodableModel, model.to(self.device).eval())
 
     def decode(
@@ -90,13 +90,3 @@ class TorchEngine:
         rows = [[*ids] + [PADDING] * (longest - len(ids)) for ids in sentences]
         padded = torch.tensor(rows, device=self.device)
         return padded, padded != PADDING
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"there is no device {str(name)!r} here ({reason})") from None
-    return device

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shisen.data.config import DataConfig
-from shisen.models.config import ModelConfig, RecurrentConfig, TransformerConfig
+from shisen.models.config import LanguageModelConfig, ModelConfig, RecurrentConfig, TransformerConfig
 
 
 class TrainingConfig(BaseModel):
@@ -94,7 +94,8 @@ class TrainingConfig(BaseModel):
     bleu_sentences: int = Field(
         200,
         ge=0,
-        description="Validation pairs translated (greedily) for BLEU at each validation. 0: no BLEU.",
+        description="Validation pairs translated (greedily) for BLEU at each validation. 0: no BLEU. A "
+        "language model has none; above 0, one validation line is continued, to be looked at.",
     )
     average_last: int = Field(
         5,
@@ -163,6 +164,35 @@ class Config(BaseModel):
         is_three_way = isinstance(self.model, TransformerConfig) and self.model.tie_embeddings == "three-way"
         if is_three_way and not self.data.tokenizer.joint:
             raise ValueError("model.tie_embeddings three-way needs one vocabulary: set data.tokenizer.joint")
+        return self
+
+    @property
+    def is_one_text(self) -> bool:
+        """Whether the model learns from one text and not from sentence pairs."""
+        return isinstance(self.model, LanguageModelConfig)
+
+    @model_validator(mode="after")
+    def _asks_one_text_for_no_more(self) -> "Config":
+        if not self.is_one_text:
+            return self
+        data, tokenizer = self.data, self.data.tokenizer
+        validation = data.validation or data.train
+        given = {
+            "data.train.target": data.train.target is not None,
+            "data.train.target_column": data.train.target_column is not None,
+            "data.validation.target": validation.target is not None,
+            "data.validation.target_column": validation.target_column is not None,
+            "data.tokenizer.target_language": tokenizer.target_language is not None,
+            "data.tokenizer.joint": tokenizer.joint,
+            "data.max_length_ratio": data.max_length_ratio is not None,
+            "training.metric bleu": self.training.metric == "bleu",
+        }
+        for key, is_given in given.items():
+            if is_given:
+                raise ValueError(
+                    f"{key} is for translation; the family {self.model.family} learns one text, "
+                    "that of source, and is measured by its validation_loss"
+                )
         return self
 
     @model_validator(mode="after")

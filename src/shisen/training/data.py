@@ -7,8 +7,7 @@ from pathlib import Path
 
 from shisen.data.config import DataConfig
 from shisen.data.corpus import TokenizedCorpus
-from shisen.data.parallel_text import read_pairs
-from shisen.data.preparation import PreparedData, prepare
+from shisen.data.preparation import PreparedData, prepare, read_rows
 from shisen.data.tokenizer import Tokenizer
 from shisen.errors import RunError
 from shisen.model_directory import write_json
@@ -27,6 +26,7 @@ class TrainingData:
         train: The pairs to learn from.
         validation: The pairs to measure on, or None.
         sample: Of them, sentences and references as they were written, for BLEU; none too long to translate.
+            Of one text: nothing, and the line.
         reading: For each role (``train``, ``validation``) what came of reading, in words.
         skipped: Lines that could not be used.
     """
@@ -41,7 +41,11 @@ class TrainingData:
 
 
 def load_data(
-    config: DataConfig, folder: Path, sample_size: int, progress: Callable[[str], None]
+    config: DataConfig,
+    folder: Path,
+    sample_size: int,
+    progress: Callable[[str], None],
+    is_one_text: bool = False,
 ) -> TrainingData:
     """Prepare the data in a folder, or open what was prepared there before.
 
@@ -50,6 +54,7 @@ def load_data(
         folder: Where tokenizers and token ids are kept.
         sample_size: Validation pairs to translate for BLEU.
         progress: Is told what is being done.
+        is_one_text: Whether the text is one, of a language model, and not pairs.
 
     Raises:
         UserError: Anything is wrong with the text or the settings.
@@ -60,7 +65,10 @@ def load_data(
         prepared = PreparedData.open(folder)
     else:
         try:
-            prepared = prepare(config, folder, lambda what, pairs: progress(f"{what}: {pairs:,} pairs"))
+            unit = "lines" if is_one_text else "pairs"
+            prepared = prepare(
+                config, folder, lambda what, rows: progress(f"{what}: {rows:,} {unit}"), is_one_text
+            )
         except OSError as error:  # of writing: what is read is reported by its reader
             raise RunError(f"{folder}: the tokenised text could not be written: {error.strerror}") from error
         reports = prepared.reports.items()
@@ -73,13 +81,15 @@ def load_data(
         prepared.target_tokenizer,
         prepared.train,
         prepared.validation,
-        _sample(config, prepared, sample_size),
+        _sample(config, prepared, sample_size, is_one_text),
         notes["reading"],
         notes["skipped"],
     )
 
 
-def _sample(config: DataConfig, prepared: PreparedData, size: int) -> list[tuple[str, str]]:
+def _sample(
+    config: DataConfig, prepared: PreparedData, size: int, is_one_text: bool
+) -> list[tuple[str, str]]:
     """Take pairs at even distances, so that a file in some order is represented as a whole."""
     validation = prepared.validation
     if config.validation is None or validation is None or size == 0:
@@ -87,7 +97,7 @@ def _sample(config: DataConfig, prepared: PreparedData, size: int) -> list[tuple
     count = len(validation) + sum(validation.dropped.values())
     size = min(size, count)
     wanted = {index * count // size for index in range(size)}
-    pairs = read_pairs(config.validation, "validation", config.skip_bad_lines)
+    pairs = read_rows(config.validation, "validation", config.skip_bad_lines, is_one_text=is_one_text)
     sample = [pair for index, pair in enumerate(pairs) if index in wanted]
     encoded = prepared.source_tokenizer.encode_batch([source for source, _ in sample])
     # One sentence of many thousand words would take longer than all others together.

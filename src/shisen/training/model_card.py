@@ -8,10 +8,23 @@ from dataclasses import dataclass
 import yaml
 
 from shisen import __version__
-from shisen.models.config import ModelConfig
+from shisen.models.config import LanguageModelConfig, ModelConfig
 from shisen.training.config import Config
 from shisen.training.config_file import dump_config
 from shisen.training.state import RunState
+
+_TRANSLATING = (
+    "from shisen import Translator",
+    "",
+    'translation = Translator.load("PATH/TO/THIS/DIRECTORY").translate("…")',
+    'print(translation.text, translation.attention["cross"])',
+)
+_CONTINUING = (
+    "from shisen import TextGenerator",
+    "",
+    'generation = TextGenerator.load("PATH/TO/THIS/DIRECTORY").generate("…")',
+    'print(generation.text, generation.attention["decoder"])',
+)
 
 
 @dataclass(frozen=True)
@@ -59,15 +72,12 @@ def model_card(config: Config, state: RunState, facts: CardFacts) -> str:
             "",
             f"# {_title(config)}",
             "",
-            f"A {config.model.family} encoder-decoder with {attention_in_words(config.model)}, "
+            f"A {_kind(config)} with {attention_in_words(config.model)}, "
             f"{facts.parameters:,} parameters, trained with shisen {__version__}. "
             f"Fingerprint `{facts.fingerprint}`.",
             "",
             "```python",
-            "from shisen import Translator",
-            "",
-            'translation = Translator.load("PATH/TO/THIS/DIRECTORY").translate("…")',
-            'print(translation.text, translation.attention["cross"])',
+            *(_CONTINUING if config.is_one_text else _TRANSLATING),
             "```",
             "",
             "## What was measured",
@@ -94,16 +104,32 @@ def _header(config: Config) -> dict[str, object]:
     tokenizer = config.data.tokenizer
     languages = [code for code in (tokenizer.source_language, tokenizer.target_language) if code]
     header: dict[str, object] = {"language": languages} if languages else {}
-    tags = ["translation", "attention", config.model.family, config.model.attention]
-    return header | {"library_name": "shisen", "pipeline_tag": "translation", "tags": tags}
+    task = "text-generation" if config.is_one_text else "translation"
+    tags = [task, "attention", config.model.family, config.model.attention]
+    return header | {"library_name": "shisen", "pipeline_tag": task, "tags": tags}
 
 
 def _title(config: Config) -> str:
     tokenizer = config.data.tokenizer
+    if config.is_one_text:
+        language = f" of {tokenizer.source_language}" if tokenizer.source_language else ""
+        return f"Language model{language} with {attention_in_words(config.model)}"
     direction = ""
     if tokenizer.source_language and tokenizer.target_language:
         direction = f" from {tokenizer.source_language} to {tokenizer.target_language}"
     return f"Translation{direction} with {attention_in_words(config.model)}"
+
+
+def _kind(config: Config) -> str:
+    """Return what the network is, as after "a"."""
+    if isinstance(config.model, LanguageModelConfig):
+        return f"decoder-only language model of {config.model.layers} layers"
+    return f"{config.model.family} encoder-decoder"
+
+
+def _rows(config: Config) -> str:
+    """Return what the data are counted in."""
+    return "lines" if config.is_one_text else "pairs"
 
 
 def attention_in_words(model: ModelConfig) -> str:
@@ -114,15 +140,16 @@ def attention_in_words(model: ModelConfig) -> str:
 def _measured(config: Config, state: RunState, facts: CardFacts) -> list[str]:
     if facts.validation_loss is None:
         is_early = facts.validation_pairs > 0
-        why = "the run stopped before its first validation" if is_early else "there were no validation pairs"
+        why = f"there were no validation {_rows(config)}"
+        why = "the run stopped before its first validation" if is_early else why
         return [f"Nothing: {why}. The parameters are {facts.kept}."]
     from math import exp
 
     rows = [
         "| measure | value | of |",
         "|---|---|---|",
-        f"| cross-entropy per target token | {facts.validation_loss:.4f} | {facts.validation_pairs:,} "
-        "validation pairs |",
+        f"| cross-entropy per {'token' if config.is_one_text else 'target token'} | "
+        f"{facts.validation_loss:.4f} | {facts.validation_pairs:,} validation {_rows(config)} |",
         f"| perplexity | {exp(min(facts.validation_loss, 700.0)):.2f} | the same |",
     ]
     if facts.bleu is not None:
@@ -140,18 +167,19 @@ def _measured(config: Config, state: RunState, facts: CardFacts) -> list[str]:
 def _data(config: Config, state: RunState, facts: CardFacts) -> list[str]:
     dropped = "; ".join(f"{count:,} {reason}" for reason, count in facts.dropped.items())
     lines = [
-        f"- training: {_code(config.data.train.describe())}, {facts.training_pairs:,} pairs"
+        f"- training: {_code(config.data.train.describe())}, {facts.training_pairs:,} {_rows(config)}"
         + (f" (left out: {dropped})" if dropped else ""),
     ]
     if config.data.validation is not None:
         validation = _code(config.data.validation.describe())
-        lines.append(f"- validation: {validation}, {facts.validation_pairs:,} pairs")
+        lines.append(f"- validation: {validation}, {facts.validation_pairs:,} {_rows(config)}")
     if facts.skipped:
         lines.append(f"- lines that could not be used and were skipped: {facts.skipped:,}")
     source, target = facts.vocabulary_sizes
     kind = config.data.tokenizer.kind
-    lines.append(f"- vocabulary ({kind}): {source:,} source and {target:,} target entries")
-    lines.append(f"- fingerprint of the tokenised training pairs: `{state.data_fingerprint}`")
+    entries = f"{target:,}" if config.is_one_text else f"{source:,} source and {target:,} target"
+    lines.append(f"- vocabulary ({kind}): {entries} entries")
+    lines.append(f"- fingerprint of the tokenised training {_rows(config)}: `{state.data_fingerprint}`")
     return lines
 
 

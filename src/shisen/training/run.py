@@ -33,10 +33,12 @@ from shisen.training.snapshots import Snapshots
 from shisen.training.state import RunState
 from shisen.training.stream import BatchStream
 from shisen.training.task import TranslationTask
+from shisen.training.text_validation import TextValidator
 from shisen.training.validation import LONGEST_TRANSLATED, Validator
 
 # How to decode unless told otherwise.
-_GENERATION = {"beam_size": 5, "length_penalty": 1.0, "max_length": None, "max_length_ratio": 2.0}
+_TRANSLATION = {"beam_size": 5, "length_penalty": 1.0, "max_length": None, "max_length_ratio": 2.0}
+_CONTINUATION = {"max_length": 100, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length_penalty": 1.0}
 
 
 class TrainingInterrupted(RunError):  # noqa: N818  (not an error: it was asked for)
@@ -149,7 +151,11 @@ class _Run:
         training = self.config.training
         machine.keep_freed_memory()
         self.data = load_data(
-            self.config.data, self.directory.cache, training.bleu_sentences, self.display.busy
+            self.config.data,
+            self.directory.cache,
+            training.bleu_sentences,
+            self.display.busy,
+            self.config.is_one_text,
         )
         self.state = self._make_state()
         torch.set_num_threads(self.state.threads)
@@ -187,6 +193,11 @@ class _Run:
     def _make_validator(self) -> Validator | None:
         if self.data.validation is None:
             return None
+        if self.config.is_one_text:
+            lines = [line for _, line in self.data.sample]
+            return TextValidator(
+                self.data.validation, lines, self.data.target_tokenizer, self.state.precision
+            )
         if self.config.training.metric == "bleu" and not self.data.sample:
             raise UserError(
                 "training.metric bleu: every validation sentence that was to be translated has more than "
@@ -216,7 +227,8 @@ class _Run:
         for role, reading in data.reading.items():
             note(f"{role} text: {reading}{_dropped(data.train) if role == 'train' else ''}")
         sizes = (len(data.source_tokenizer), len(data.target_tokenizer))
-        note(f"vocabulary: {sizes[0]:,} source and {sizes[1]:,} target entries")
+        sides = f"{sizes[1]:,}" if self.config.is_one_text else f"{sizes[0]:,} source and {sizes[1]:,} target"
+        note(f"vocabulary: {sides} entries")
         note(
             f"model: {model}, {_parameters(self.model):,} parameters; {state.precision} on {state.device}, "
             f"{state.threads} {'thread' if state.threads == 1 else 'threads'}"
@@ -305,7 +317,7 @@ class _Run:
             data.source_tokenizer,
             data.target_tokenizer,
             self.config.model_dump(mode="json"),
-            _GENERATION,
+            _CONTINUATION if self.config.is_one_text else _TRANSLATION,
         )
         facts = CardFacts(
             command=self.command,

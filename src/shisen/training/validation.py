@@ -26,7 +26,7 @@ _MOST_TOKENS = 16_384  # in a batch, with its padding: bounds the memory that lo
 
 
 class Example(NamedTuple):
-    """A sentence, its reference, and what the model makes of it."""
+    """A sentence, its reference, and what the model makes of it; or a text's beginning, and the text."""
 
     source: str
     reference: str
@@ -79,7 +79,7 @@ class Validator:
         order = np.lexsort((source, target))  # pairs of like length share a batch
         longer = np.maximum(source, target)[order].tolist()
         self._batches = [order[rows] for rows in _cut(longer)]
-        self.longest = int(max(source.max() - 1, target.max() - 2))
+        self.longest = max(int(source.max()) - 1, int(target.max()) - 2)
         """Pieces of the longest sentence, without BEGIN and END."""
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
@@ -109,12 +109,8 @@ class Validator:
         device = next(model.parameters()).device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loss = self._loss(model, device)
-            hypotheses = self._translate(model, device)
+            bleu, example = self._try_out(model, device)
         model.train(was_training)
-        bleu = example = None
-        if self._metric is not None:
-            bleu = float(self._metric.corpus_score(hypotheses, [self.references]).score)
-            example = self._next_example(hypotheses)
         return Validation(loss, bleu, example, time.perf_counter() - started)
 
     def _loss(self, model: Any, device: torch.device) -> float:
@@ -126,6 +122,14 @@ class Validator:
             total += output.loss
             tokens += output.tokens
         return float(total) / tokens
+
+    def _try_out(self, model: Any, device: torch.device) -> tuple[float | None, Example | None]:
+        """Translate the sample, if there is one: its BLEU, and one of the translations."""
+        if self._metric is None:
+            return None, None
+        hypotheses = self._translate(model, device)
+        bleu = float(self._metric.corpus_score(hypotheses, [self.references]).score)
+        return bleu, self._next_example(hypotheses)
 
     def _translate(self, model: Any, device: torch.device) -> list[str]:
         hypotheses = []
