@@ -45,6 +45,8 @@ def additive_scores(
     if coverage is not None and w_c is not None:
         given += [coverage, w_c]
     given = [widen(tensor) for tensor in given]
+    if torch.compiler.is_exporting():  # a graph for other programs has no chunks and writes nothing in place
+        return _scores_as_written(*given)
     return _AdditiveScores.apply(*given) if torch.is_grad_enabled() else _scores_in_chunks(*given)
 
 
@@ -89,6 +91,19 @@ def additive_scores_gradients(
     for gradient in (query_gradients, key_gradients, *covered_gradients[1:]):
         gradient.mul_(v_a)
     return tuple(made)
+
+
+def _scores_as_written(
+    projected_query: Tensor,
+    projected_keys: Tensor,
+    v_a: Tensor,
+    coverage: Tensor | None = None,
+    w_c: Tensor | None = None,
+) -> Tensor:
+    inner = projected_query.unsqueeze(2) + projected_keys.unsqueeze(1)  # [batch, queries, keys, size]
+    if coverage is not None and w_c is not None:
+        inner = inner + coverage.unsqueeze(-1) * w_c
+    return torch.matmul(torch.tanh(inner), v_a)
 
 
 def _scores_in_chunks(

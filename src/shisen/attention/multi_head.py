@@ -181,7 +181,7 @@ class MultiHeadAttention(nn.Module):
                 key's position.
             key_positions: the position of each key; None: from 0 on.
         """
-        if query.ndim != 3 or query.shape[-1] != self.model_size or len(query) != len(cache.keys):
+        if query.ndim != 3 or query.shape[-1] != self.model_size or query.shape[0] != cache.keys.shape[0]:
             raise ValueError(
                 f"expected a query of shape [{len(cache.keys)}, queries, {self.model_size}], "
                 f"got {list(query.shape)}"

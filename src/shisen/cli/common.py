@@ -73,6 +73,25 @@ def read_test_set(
     return [(pair[0], pair[1]) for pair in read_pairs(config, "test")]
 
 
+def check_translates(model: Path) -> None:
+    """Refuse a language model before the sentence pairs are asked for that it has no use for."""
+    from shisen.model_directory import family_of
+
+    if family_of(model) == "language-model":
+        raise UserError(f"{model}: a language model, which does not translate: use shisen perplexity")
+
+
+def read_test_text(data: str, split: str | None, column: str | None) -> list[str]:
+    """The lines of one text that the options name, in anything that the configuration's `data` takes."""
+    from shisen.data.config import ParallelTextConfig
+    from shisen.data.parallel_text import read_text
+
+    if not data:
+        raise UserError("--data is empty; name a text")
+    config = ParallelTextConfig(source=data, source_column=_column(column), split=split)
+    return list(read_text(config, "test"))
+
+
 def _column(column: str | None) -> str | int | None:
     """Columns of a TSV file have numbers, or names in its header."""
     return int(column) if column is not None and column.isdecimal() else column

@@ -59,6 +59,7 @@ def evaluate(
     if align_gold is None and (threshold is not None or one_based):
         option = "--one-based" if threshold is None else "--threshold"
         raise UserError(f"{option} is about the links of --align-gold, which was not given")
+    common.check_translates(model)
     pairs = common.read_test_set(data, reference, split, source_column, target_column)
     from shisen.data.alignments import read_alignments
     from shisen.evaluation.alignment import check_threshold

@@ -42,7 +42,7 @@ def export(
 
     What the other program cannot compute is refused and named. DIR holds the tokenizers too.
     """
-    from shisen.export import export_model
+    from shisen.export.exporting import export_model
 
     notes = export_model(model, target.value, out, quantization.value)
     for note in notes:

@@ -12,6 +12,8 @@ from shisen.cli import (
     demo,
     evaluate,
     export,
+    generate,
+    perplexity,
     plot,
     train,
     translate,
@@ -30,7 +32,9 @@ app = typer.Typer(
 # One line a verb. A verb with sub-verbs (corpus generate, plot attention) brings a Typer of its own.
 app.command("train")(train.train)
 app.command("translate")(translate.translate)
+app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("perplexity")(perplexity.perplexity)
 app.command("compare-systems")(compare_systems.compare_systems)
 app.command("export")(export.export)
 app.add_typer(plot.app, name="plot")

@@ -1,9 +1,5 @@
 """A trained model for other engines and libraries: CTranslate2, ONNX, Hugging Face transformers.
 
-One file a target; `export_model` is the way in. Each names what its target cannot compute.
+`shisen.export.exporting.export_model` is the way in; one file a target, which also names what its target
+cannot compute. `shisen.export.onnx_runtime` runs the graphs of an ONNX export, without PyTorch.
 """
-
-from shisen.export.exporting import TARGETS, export_model
-from shisen.export.manifest import MANIFEST, Manifest, is_exported, read_manifest
-
-__all__ = ["MANIFEST", "TARGETS", "Manifest", "export_model", "is_exported", "read_manifest"]
