@@ -14,7 +14,7 @@ def test_the_picture_is_the_mask_with_its_title_and_its_share():
     figure = pattern.plot(20)
     (image,) = figure.axes[0].images
     np.testing.assert_array_equal(image.get_array(), pattern.mask(20).numpy())
-    assert {"(window(3) & causal())", "query", f"key · {pattern.density(20):.1%} allowed"} <= set(
+    assert {"window(3) & causal()", "query", f"key · {pattern.density(20):.1%} allowed"} <= set(
         texts_of(figure)
     )
     assert overflow(figure) < 0.01

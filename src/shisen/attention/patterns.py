@@ -3,6 +3,7 @@
     pattern = window(64) | global_tokens([0])
     pattern = (window(64) | strided(128)) & causal()
     pattern.mask(queries=512)                          # the dense boolean mask
+    parse_pattern("(window(64) | strided(128)) & causal()") == pattern     # str(pattern) is the way back
 
 A pattern answers two questions. ``allows`` is asked of single positions. ``blocks`` is asked of square blocks
 of positions: may any query of this block attend to any key of that? It may say yes too often, never too
@@ -13,10 +14,14 @@ With fewer queries than keys the queries are the last positions, as a decoder wi
 
 from __future__ import annotations
 
+import ast
+import difflib
+import inspect
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
 
 import torch
 from jaxtyping import Bool, Int
@@ -98,7 +103,7 @@ class _Either(Pattern):
         return self.one.blocks(count, size, length) | self.other.blocks(count, size, length)
 
     def __repr__(self) -> str:
-        return f"({self.one!r} | {self.other!r})"
+        return _joined(self, "|")
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,17 @@ class _Both(Pattern):
         return self.one.blocks(count, size, length) & self.other.blocks(count, size, length)
 
     def __repr__(self) -> str:
-        return f"({self.one!r} & {self.other!r})"
+        return _joined(self, "&")
+
+
+def _joined(pattern: _Either | _Both, operator: str) -> str:
+    """Both parts as text; parentheses keep what Python would otherwise join in another order."""
+    one, other = repr(pattern.one), repr(pattern.other)
+    if isinstance(pattern.one, (_Either, _Both)) and type(pattern.one) is not type(pattern):
+        one = f"({one})"
+    if isinstance(pattern.other, (_Either, _Both)):
+        other = f"({other})"
+    return f"{one} {operator} {other}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -296,3 +311,101 @@ def bigbird(block: int = 64, count: int = 3, positions: Sequence[int] = (0,), se
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise ValueError(f"expected {name} of {least} or more, got {value}")
+
+
+PATTERNS: dict[str, Callable[..., Pattern]] = {
+    make.__name__: make
+    for make in (window, strided, causal, global_tokens, block_local, random_blocks, longformer, bigbird)
+}
+LONGEST_TEXT = 1000  # characters
+LARGEST_NUMBER = 2**63 - 1
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read a pattern from text, such as ``(window(64) | global_tokens([0])) & causal()``.
+
+    The text is calls of the functions of this module with integers and lists of integers, by place or by
+    name, joined with ``|``, ``&`` and parentheses as in Python (``&`` binds before ``|``). Nothing is run but
+    these functions. ``str(pattern)`` is such text, and is read as an equal pattern.
+
+    Raises:
+        ValueError: the text is not that, a function does not exist or takes other arguments, or the text has
+            more than 1,000 characters. The message says what was found and what can be written.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"expected a pattern of at most {LONGEST_TEXT:,} characters, got {len(text):,}")
+    stranger = re.search(r"[^A-Za-z0-9_\s()\[\],=|&-]", text)
+    if stranger:
+        raise _unreadable(text, f"{stranger.group()!r} has no meaning here")
+    try:
+        return _read(ast.parse(" ".join(text.split()), mode="eval").body, text)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else "too many parentheses"
+        raise _unreadable(text, reason) from None
+
+
+def _read(node: ast.expr, text: str) -> Pattern:
+    """The pattern that a part of the text stands for."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _read(node.left, text) | _read(node.right, text)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+        return _read(node.left, text) & _read(node.right, text)
+    if isinstance(node, ast.Name) and node.id in PATTERNS:
+        raise _unreadable(text, f"{node.id} lacks its parentheses: {_signature(node.id)}")
+    if isinstance(node, ast.Name):
+        raise _unknown(node.id)
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise _unreadable(text, f"{ast.unparse(node)!r} is not a pattern")
+    return _call(node.func.id, node)
+
+
+def _call(name: str, node: ast.Call) -> Pattern:
+    """The pattern that a call makes."""
+    if name not in PATTERNS:
+        raise _unknown(name)
+    make = PATTERNS[name]
+    try:
+        places = [ast.literal_eval(argument) for argument in node.args]
+        names = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        bound = inspect.signature(make).bind(*places, **names)
+    except (TypeError, ValueError):
+        raise _wrong_arguments(name, node) from None
+    types = get_type_hints(make)
+    for argument, value in bound.arguments.items():
+        numbers = [value] if types[argument] is int else value
+        if not isinstance(numbers, (list, tuple)) or not all(_is_number(number) for number in numbers):
+            raise _wrong_arguments(name, node)
+    try:
+        return make(*bound.args, **bound.kwargs)
+    except ValueError as error:
+        raise ValueError(f"{ast.unparse(node)}: {error}") from None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and abs(value) <= LARGEST_NUMBER  # True and False are none
+
+
+def _signature(name: str) -> str:
+    """How a pattern is written: ``random_blocks(count, block, seed=0)``."""
+    parameters = inspect.signature(PATTERNS[name]).parameters.values()
+    return f"{name}({', '.join(str(one.replace(annotation=one.empty)) for one in parameters)})"
+
+
+def _unreadable(text: str, reason: str) -> ValueError:
+    return ValueError(
+        f"cannot read the pattern {text!r}: {reason}; write calls such as window(64) or global_tokens([0]), "
+        f"joined with | (either) and & (both)"
+    )
+
+
+def _unknown(name: str) -> ValueError:
+    near = difflib.get_close_matches(name, PATTERNS, n=1)
+    suggestion = f" (did you mean {near[0]}?)" if near else ""
+    return ValueError(f"there is no pattern {name!r}{suggestion}; there are {', '.join(PATTERNS)}")
+
+
+def _wrong_arguments(name: str, node: ast.Call) -> ValueError:
+    return ValueError(
+        f"wrong arguments in {ast.unparse(node)}: expected {_signature(name)} with integers; "
+        f"positions are a list of them"
+    )
