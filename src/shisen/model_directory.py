@@ -135,6 +135,15 @@ def load_model(directory: Path | str) -> LoadedModel:
     )
 
 
+def family_of(directory: Path) -> str | None:
+    """The family of the network in a directory; None where nothing says it, and `load_model` says why."""
+    try:
+        family = read_json(directory / CONFIG)["model"]["family"]
+    except (UserError, KeyError, TypeError):
+        return None
+    return family if isinstance(family, str) else None
+
+
 def fingerprint(directory: Path) -> str:
     """Return 16 hexadecimal digits that change when the parameters or the tokenizers change."""
     return fingerprint_of(directory, _FINGERPRINTED)

@@ -42,9 +42,9 @@ def drawn(monkeypatch):
 
     original = plot._figure
 
-    def remember(maps, bars, **options):
-        seen.append((dict(maps), bars, options))
-        return original(maps, bars, **options)
+    def remember(maps, bars, titles, **options):
+        seen.append((dict(maps), bars, options, dict(titles)))
+        return original(maps, bars, titles, **options)
 
     monkeypatch.setattr(plot, "_figure", remember)
     return seen
@@ -73,7 +73,9 @@ def test_a_model_and_a_sentence_make_a_picture(tmp_path, drawn, kind):
     out = tmp_path / "pictures" / f"a.{kind}"
     assert run("plot", "attention", tmp_path / "model", SENTENCE, "--out", out) == 0
     assert out.stat().st_size > 3000
-    ((maps, bars, options),) = drawn
+    ((maps, bars, options, titles),) = drawn
+    assert titles == {"model": "cross, mean of 4 heads"}
+    assert maps["model"].weights.shape[:2] == (1, 1)
     assert maps["model"].key_tokens == ("I", "love", "deep", "learning", "</s>")
     assert maps["model"].query_tokens[:2] == ("私", "は")
     assert (bars, options) == (None, {"language": "en", "maximum": None})
@@ -118,6 +120,38 @@ def test_layers_heads_words_and_special_tokens_are_chosen(tmp_path, drawn):
     assert attention_map.weights.shape == (1, 1, 7, 2)
     assert attention_map.metadata == {"layer": 1, "head": 0}
     assert attention_map.key_tokens == ("I", "love")
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "title"),
+    [
+        ([], (1, 1), "cross, mean of 4 heads"),
+        (["--layer", "1"], (1, 1), "cross, layer 1, mean of 2 heads"),
+        (["--head", "0"], (1, 1), "cross, head 0, mean of 2 layers"),
+        (["--layer", "1", "--head", "0"], (1, 1), "cross, layer 1, head 0"),
+        (["--layer", "1", "--grid"], (1, 2), "cross, layer 1, mean of 2 heads"),
+        (["--grid"], (2, 2), "cross, mean of 4 heads"),  # which a grid does not show
+    ],
+)
+def test_the_title_says_what_is_drawn_of_several_layers_and_heads(tmp_path, drawn, options, shape, title):
+    assert run("plot", "attention", "model", SENTENCE, *options, "--out", tmp_path / "a.png") == 0
+    maps, _, _, titles = drawn[0]
+    assert maps["model"].weights.shape[:2] == shape
+    assert titles == {"model": title}
+
+
+def test_maps_of_a_file_are_chosen_by_kind(tmp_path, drawn):
+    weights = np.ones((1, 1, 1, 1))
+    kinds = ["cross", "decoder", "cross", "decoder"]
+    maps = [AttentionMap.from_arrays(weights, [f"q{i}"], ["k"], kind) for i, kind in enumerate(kinds)]
+    path = tmp_path / "a.attn.safetensors"
+    save_maps(path, maps)
+    options = ["--kind", "decoder", "--number", "1", "--out", tmp_path / "a.png"]
+    assert run("plot", "attention", path, *options) == 0
+    assert drawn[0][0]["a"].query_tokens == ("q3",)
+    assert drawn[0][3] == {"a": "decoder"}
+    assert run("plot", "attention", path, "--out", tmp_path / "b.png") == 0
+    assert drawn[1][0]["a"].query_tokens == ("q0",)
 
 
 def test_bars_are_of_the_step_that_was_named(tmp_path, drawn):
@@ -180,6 +214,10 @@ def test_curves_of_runs_are_drawn(tmp_path):
         (["attention", "model", SENTENCE, "--layer", "7", "--out", "a.png"], "no layer 7: the map has 2"),
         (["attention", "model", SENTENCE, "--head", "-3", "--out", "a.png"], "there is no head -3"),
         (["attention", "model", SENTENCE, "--bars", "99", "--out", "a.png"], "no step 99: the map has 8"),
+        (["attention", "model", SENTENCE, "--kind", "self", "--out", "a.png"], "--kind is one of cross, "),
+        (["attention", "model", SENTENCE, "--kind", "encoder", "--out", "a.png"], "no attention of the kind"),
+        (["attention", "one.attn.safetensors", "--kind", "decoder", "--out", "a.png"], "0 attention maps of"),
+        (["attention", "model", "m2", SENTENCE, "--grid", "--out", "a.png"], "--grid draws the layers"),
         (["attention", "model", SENTENCE, "--language", "fr", "--out", "a.png"], "one of en, ja, not 'fr'"),
         (["attention", "model", SENTENCE, "--maximum", "0", "--out", "a.png"], "positive number, not at 0.0"),
         (["attention", "model", SENTENCE, "--dpi", "0", "--out", "a.png"], "--dpi"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -28,15 +28,27 @@ def plot_attention(
     what: list[str] = typer.Argument(
         ...,
         metavar="RUN… SENTENCE",
-        help="Model directories and the sentence that they translate. A file of saved attention "
-        "(.attn.safetensors) may stand in place of a model; with such files alone there is no sentence.",
+        help="Model directories and the sentence that they translate, or that a language model reads. A file "
+        "of saved attention (.attn.safetensors) may stand in place of a model; with such files alone there "
+        "is no sentence.",
     ),
     out: Path = _OUT,
     translation: Optional[str] = typer.Option(  # noqa: UP045 (typer reads this in Python 3.10 too)
         None, "--translation", help="Draw the attention for this translation. Without: the model's own."
     ),
-    layer: Optional[int] = typer.Option(None, "--layer", help="One layer, counted from 0."),  # noqa: UP045
-    head: Optional[int] = typer.Option(None, "--head", help="One head, counted from 0."),  # noqa: UP045
+    kind: Optional[str] = typer.Option(  # noqa: UP045
+        None,
+        "--kind",
+        help="cross (target looks at source), or of a Transformer encoder or decoder (a side looks at "
+        "itself). Default: cross; of a language model decoder; of a file whatever comes first.",
+    ),
+    layer: Optional[int] = typer.Option(  # noqa: UP045
+        None, "--layer", help="One layer, counted from 0. Without: the mean over the layers."
+    ),
+    head: Optional[int] = typer.Option(  # noqa: UP045
+        None, "--head", help="One head, counted from 0. Without: the mean over the heads."
+    ),
+    grid: bool = typer.Option(False, "--grid", help="Every layer and head by itself, not their mean."),
     words: bool = typer.Option(False, "--words", help="Merge the pieces of a word into one row or column."),
     special_tokens: bool = typer.Option(
         True, "--special-tokens/--no-special-tokens", help="Whether to draw tokens such as </s>."
@@ -48,7 +60,7 @@ def plot_attention(
         help="Draw the weights of one produced token, counted from 0, as bars.",
     ),
     number: int = typer.Option(
-        0, "--number", min=0, help="Which map of a file that holds several, counted from 0."
+        0, "--number", min=0, help="Which map of a file that holds several (of that --kind), counted from 0."
     ),
     maximum: Optional[float] = typer.Option(  # noqa: UP045
         None, "--maximum", help="The weight at the end of the scale. Without: fitted to what is drawn."
@@ -56,27 +68,39 @@ def plot_attention(
     language: str = typer.Option("en", "--language", help="Of the names of the axes: en or ja."),
     dpi: int = _DPI,
 ) -> None:
-    """Draw which source words each target word looked at; several runs side by side for one sentence."""
+    """Draw which words each word looked at; several runs side by side for one sentence.
+
+    Of several layers and heads the mean is drawn, unless one is named; the title says so.
+    """
+    from shisen.inspection.attention_map import KINDS
     from shisen.plotting.style import image_format, save_figure
 
     image_format(out)  # before a model is loaded for nothing
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"--kind is one of {', '.join(KINDS)}, not {kind!r}")
     runs, sentence = _split_arguments(what)
-    maps = {
-        name: _attention_of(run, sentence, translation, number)
-        for name, run in zip(_names_of(runs), runs, strict=True)
-    }
-    for name, attention_map in maps.items():
+    if grid and (len(runs) > 1 or bars is not None):
+        raise UserError(
+            "--grid draws the layers and heads of one run; leave it out, or --bars and other runs"
+        )
+    maps: dict[str, AttentionMap] = {}
+    titles: dict[str, str] = {}
+    for name, run in zip(_names_of(runs), runs, strict=True):
+        attention_map = _attention_of(run, sentence, translation, number, kind)
+        titles[name] = _title_of(attention_map, layer, head)
         if layer is not None:
             attention_map = attention_map.layer(layer)
         if head is not None:
             attention_map = attention_map.head(head)
+        if not grid:
+            attention_map = attention_map.mean_layers().mean_heads()
         if words:
             attention_map = attention_map.merge_words()
         if not special_tokens:
             attention_map = attention_map.without_special_tokens()
         maps[name] = attention_map
     with _warnings_in_one_line():
-        save_figure(_figure(maps, bars, language=language, maximum=maximum), out, dpi)
+        save_figure(_figure(maps, bars, titles, language=language, maximum=maximum), out, dpi)
 
 
 @app.command("curves")
@@ -96,15 +120,34 @@ def plot_curves(
         save_figure(curves.plot_curves(records, x=x), out, dpi)
 
 
-def _figure(maps: dict[str, AttentionMap], bars: int | None, **options: Any) -> Figure:
-    """The picture that was asked for."""
+def _figure(
+    maps: dict[str, AttentionMap], bars: int | None, titles: dict[str, str], **options: Any
+) -> Figure:
+    """The picture that was asked for; above each map its name, where there are several, and its title."""
     from shisen.plotting import plot_bars, plot_comparison, plot_heatmap
 
+    named = {
+        ": ".join([name] * (len(maps) > 1) + [titles[name]] * bool(titles[name])): attention_map
+        for name, attention_map in maps.items()
+    }
     if bars is not None:
-        return plot_bars(maps if len(maps) > 1 else next(iter(maps.values())), bars, **options)
+        return plot_bars(named, bars, **options)
     if len(maps) > 1:
-        return plot_comparison(maps, **options)
-    return plot_heatmap(next(iter(maps.values())), **options)
+        return plot_comparison(named, **options)
+    title, attention_map = next(iter(named.items()))
+    return plot_heatmap(attention_map, title=title, **options)
+
+
+def _title_of(attention_map: AttentionMap, layer: int | None, head: int | None) -> str:
+    """What is drawn of a map of several layers or heads, or of a side that looks at itself."""
+    layers, heads = attention_map.layers, attention_map.heads
+    parts = [f"layer {layer}"] * (layers > 1 and layer is not None)
+    parts += [f"head {head}"] * (heads > 1 and head is not None)
+    averaged = (1 if layer is not None else layers) * (1 if head is not None else heads)
+    if averaged > 1:
+        parts.append(f"mean of {averaged} {'layers' if head is not None or heads == 1 else 'heads'}")
+    is_plain = attention_map.kind == "cross" and not parts
+    return "" if is_plain else ", ".join([attention_map.kind, *parts])
 
 
 def _split_arguments(arguments: list[str]) -> tuple[list[Path], str]:
@@ -126,30 +169,55 @@ def _is_saved_attention(argument: str | Path) -> bool:
     return str(argument).endswith(".safetensors")
 
 
-def _attention_of(run: Path, sentence: str, translation: str | None, number: int) -> AttentionMap:
-    """The attention of one run: read from its file, or of the sentence that the model translates now."""
+def _attention_of(
+    run: Path, sentence: str, translation: str | None, number: int, kind: str | None
+) -> AttentionMap:
+    """The attention of one run: read from its file, or of the sentence that the model handles now."""
     if _is_saved_attention(run):
         from shisen.inspection.map_file import load_maps
 
-        maps = load_maps(run)
+        maps = [one for one in load_maps(run) if kind in (None, one.kind)]
         if number >= len(maps):
-            raise UserError(f"{run}: holds {len(maps)} attention maps; there is no number {number}")
+            of_kind = "" if kind is None else f" of the kind {kind}"
+            raise UserError(f"{run}: holds {len(maps)} attention maps{of_kind}; there is no number {number}")
         return maps[number]
     from shisen.data.lines import BadLine, check_characters
-    from shisen.pipelines import Translator
+    from shisen.model_directory import family_of
 
     for text in (sentence, translation or ""):
         try:
             check_characters(text)
         except BadLine as error:
             raise UserError(f"the text to draw cannot be read: {error.detail}") from error
+    if family_of(run) == "language-model":
+        return _attention_of_reading(run, sentence, translation, kind or "decoder")
+    return _attention_of_translating(run, sentence, translation, kind or "cross")
+
+
+def _attention_of_translating(run: Path, sentence: str, translation: str | None, kind: str) -> AttentionMap:
+    from shisen.pipelines import Translator
+
     translator = Translator.load(run)
     translated = (
         translator.translate(sentence) if translation is None else translator.force(sentence, translation)
     )
-    if "cross" not in translated.attention:
+    if not translated.attention:
         raise UserError(f"{run}: its tokenizer finds no token in the sentence: there is nothing to attend to")
-    return translated.attention["cross"]
+    return _of_kind(run, translated.attention, kind)
+
+
+def _attention_of_reading(run: Path, sentence: str, translation: str | None, kind: str) -> AttentionMap:
+    from shisen.generation import TextGenerator
+
+    if translation is not None:
+        raise UserError(f"{run}: a language model, which reads one sentence; leave --translation out")
+    return _of_kind(run, TextGenerator.load(run).force(sentence).attention, kind)
+
+
+def _of_kind(run: Path, maps: Mapping[str, AttentionMap], kind: str) -> AttentionMap:
+    if kind not in maps:
+        raise UserError(f"{run}: has no attention of the kind {kind}; it has {', '.join(maps)}")
+    return maps[kind]
 
 
 def _names_of(runs: list[Path]) -> list[str]:
