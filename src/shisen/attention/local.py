@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from shisen.attention.gathering import share, take
 from shisen.attention.mechanism import (
     ContextAndWeights,
     Coverage,
+    Mask,
     PreparedKeys,
     Query,
     ScoredAttention,
@@ -62,7 +64,7 @@ class LocalAttention(ScoredAttention):
     reaches beyond the sentence is cut off at its end; one that is wholly outside, as of a "monotonic" step
     t ≥ S + D, has nothing to attend to, and weights and context are 0.
 
-    Only the keys of the window are scored and summed. The other weights are 0.
+    Only the keys of the window are scored and summed, and only they get a gradient. The other weights are 0.
 
     Parameters: ``W_a`` [query_size, key_size]; "predictive" also ``W_p`` [attention_size, query_size] and
     ``v_p`` [attention_size]. No biases. They start uniform in ±1/√(inputs), as torch's linear layers do.
@@ -107,6 +109,17 @@ class LocalAttention(ScoredAttention):
             self.W_p = nn.Linear(query_size, attention_size, bias=False)
             self.v_p = nn.Parameter(torch.empty(attention_size).uniform_(-1, 1) / attention_size**0.5)
 
+    def prepare(
+        self,
+        keys: Float[Tensor, "batch keys key_size"],
+        values: Float[Tensor, "batch keys value_size"] | None = None,
+        mask: Mask | None = None,
+    ) -> PreparedKeys:
+        """Check the shapes, and prepare the keys to be taken from at every step."""
+        prepared = super().prepare(keys, values, mask)
+        needs_gradient = torch.is_grad_enabled() and prepared.projected.requires_grad
+        return prepared._replace(shared=share(prepared.projected)) if needs_gradient else prepared
+
     def attend(
         self,
         query: Query,
@@ -131,11 +144,13 @@ class LocalAttention(ScoredAttention):
         if keys == 0:
             return query.new_zeros(*query.shape[:2], prepared.values.shape[-1]), widen(query[..., :0])
         window = self._window(query, prepared, positions)
-        h = _take(prepared.projected, window.keys)  # [batch, queries, width, key_size]
+        shared = prepared.shared
+        h = take(prepared.projected, window.keys) if shared is None else shared.take(window.keys)
+        # h: [batch, queries, width, key_size]
         weights = attention_weights(self._scores(query, h), window.allowed, self.function)
         if self.alignment == "predictive":
             weights = weights * gaussian(window.distances, self.window)
-        values = h if prepared.values is prepared.projected else _take(prepared.values, window.keys)
+        values = h if prepared.values is prepared.projected else take(prepared.values, window.keys)
         context = torch.einsum("bqw,bqwv->bqv", self.drop(weights).to(values.dtype), values)
         everywhere = weights.new_zeros(*query.shape[:2], keys)
         return context, everywhere.scatter_add(2, window.keys, weights)
@@ -202,12 +217,3 @@ class LocalAttention(ScoredAttention):
         if positions is None:
             positions = torch.arange(query.shape[1], device=query.device).expand(query.shape[:2])
         return positions.to(widen(query).dtype)
-
-
-def _take(
-    vectors: Float[Tensor, "batch keys size"], places: Int[Tensor, "batch queries width"]
-) -> Float[Tensor, "batch queries width size"]:
-    """The vectors that stand at these places."""
-    batch, keys, _ = vectors.shape
-    rows = places + keys * torch.arange(batch, device=places.device)[:, None, None]
-    return vectors.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, places.shape)

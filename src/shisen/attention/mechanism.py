@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from shisen.attention.gathering import SharedVectors
 from shisen.attention.normalization import AttentionFunction, attention_weights, check_function
 from shisen.attention.precision import widen
 
@@ -30,12 +31,14 @@ class PreparedKeys(NamedTuple):
             precision of the scores; without attention the fixed context [batch, 1 or queries, value_size].
         values: [batch, keys, value_size].
         mask: [batch, keys] or [batch, queries, keys], True = may be attended to; None: all keys.
+        shared: ``projected`` as a mechanism takes from it that looks at a few keys a time, in training.
     """
 
     keys: Float[Tensor, "batch keys key_size"]
     projected: Float[Tensor, "batch positions features"]
     values: Float[Tensor, "batch keys value_size"]
     mask: Mask | None
+    shared: SharedVectors | None = None
 
     def select(self, rows: Int[Tensor, " rows"]) -> "PreparedKeys":
         """Return the sentences of the batch that ``rows`` names, in that order; a row may be named twice."""
