@@ -5,6 +5,8 @@ The commands run in a folder that `test_bad_input.py` fills first:
     train.en train.ja validation.en validation.ja test.en test.ja test.align   text from the embedded corpus
     config.yaml     a configuration of two updates on that text
     run/            the finished run of that configuration
+    language.yaml   a configuration of a language model on the English side
+    language/       the finished run of that configuration
     lines.txt       three English lines
 """
 
@@ -1046,6 +1048,103 @@ PLOTTING = [
     ),
 ]
 
+_LANGUAGE = "train language.yaml --out new --quiet --set "
+
+LANGUAGE_MODELS = [
+    Case(
+        "a target for one text",
+        _LANGUAGE + "data.train.target=train.ja",
+        ("language.yaml: data.train.target is for translation; the family language-model learns one text",),
+    ),
+    Case(
+        "BLEU of one text",
+        _LANGUAGE + "training.metric=bleu",
+        ("language.yaml: training.metric bleu is for translation", "validation_loss"),
+    ),
+    Case(
+        "a key of an encoder-decoder",
+        _LANGUAGE + "model.encoder_layers=2",
+        ("--set model.encoder_layers=2: unknown key model.encoder_layers",),
+    ),
+    Case("missing text", _LANGUAGE + "data.train.source=nowhere", ("nowhere: no such file",)),
+    Case(
+        "text not UTF-8",
+        _LANGUAGE + "training.seed=2",
+        ("train.en, line 7: not UTF-8 (byte 0xe9 at position 4)", "--skip-bad-lines"),
+        change=with_line("train.en", 7, b"caf\xe9"),
+    ),
+    Case(
+        "text of empty lines",
+        _LANGUAGE + "training.seed=2",
+        ("train.en: no lines; it is empty",),
+        {"train.en": "\n \n"},
+    ),
+    Case(
+        "every line too long",
+        _LANGUAGE + "data.max_length=1",
+        ("no line is left of 80 read (dropped: 80 longer than 1 pieces)",),
+    ),
+    Case(
+        "JSONL of one text without the key",
+        _LANGUAGE + "data.train.source=text.jsonl",
+        ("text.jsonl, line 1: no key 'text'; there are 'source'",),
+        {"text.jsonl": '{"source": "a cat"}\n'},
+    ),
+    Case(
+        "splits with their sides not named, of one text",
+        _LANGUAGE + "data.train.source=splits",
+        ("splits: train has the sides en, ja; say which one by source_column",),
+        change=both_sides,
+    ),
+    Case(
+        "translating with a language model",
+        "translate language lines.txt",
+        ("language: a language model, which does not translate: use shisen generate",),
+    ),
+    Case(
+        "evaluating a language model as a translator",
+        "evaluate language --data test.en --reference test.ja",
+        ("language: a language model, which does not translate: use shisen perplexity",),
+    ),
+    Case(
+        "comparing a language model",
+        "compare-systems run language --data test.en --reference test.ja",
+        ("language: a language model, which does not translate",),
+    ),
+    Case(
+        "going on with a translator",
+        "generate run 'the cat'",
+        ("run: a model that translates, not a language model: use shisen translate",),
+    ),
+    Case(
+        "the perplexity of a translator",
+        "perplexity run --data test.en",
+        ("run: a model that translates, not a language model",),
+    ),
+    Case(
+        "truncated parameters of a language model",
+        "generate language 'the cat'",
+        ("language/model.safetensors cannot be read as safetensors",),
+        change=truncated("language/model.safetensors"),
+    ),
+    Case(
+        "a stream that is not UTF-8",
+        "perplexity language --data test.en",
+        ("test.en, line 2: not UTF-8",),
+        change=with_line("test.en", 2, b"\x82\xa0"),
+    ),
+    Case(
+        "cross-attention of a language model",
+        "plot attention language 'the cat sat' --kind cross --out map.png",
+        ("language: has no attention of the kind cross; it has decoder",),
+    ),
+    Case(
+        "self-attention of a recurrent model",
+        "plot attention run 'the cat sat' --kind decoder --out map.png",
+        ("run: has no attention of the kind decoder; it has cross",),
+    ),
+]
+
 GENERATING = [
     Case("too few pairs", "corpus generate --pairs 2 --out new", ("--pairs 2: at least 3 are needed",)),
     Case("pairs in words", "corpus generate --pairs many --out new", ("--pairs", "integer")),
@@ -1134,5 +1233,6 @@ TABLES = {
     "translating": TRANSLATING,
     "evaluating": EVALUATING,
     "plotting": PLOTTING,
+    "language models": LANGUAGE_MODELS,
     "generating": GENERATING,
 }

@@ -28,6 +28,15 @@ CONFIG = {
     "model": {"embedding_size": 8, "hidden_size": 8},
     "training": {"batch_size": 20, "max_steps": 2, "bleu_sentences": 2, "threads": 1, "device": "cpu"},
 }
+LANGUAGE_MODEL = {
+    "data": {
+        "train": {"source": "train.en"},
+        "validation": {"source": "validation.en"},
+        "tokenizer": {"kind": "word"},
+    },
+    "model": {"family": "language-model", "model_size": 8, "heads": 2, "layers": 1},
+    "training": CONFIG["training"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +55,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("config.yaml").write_text(yaml.safe_dump(CONFIG), "utf-8")
         Path("lines.txt").write_text("the cat sat .\nthe dog ran .\nyou read books .\n", "utf-8")
         assert _exit_code(["train", "config.yaml", "--out", "run", "--quiet"]) == 0
+        Path("language.yaml").write_text(yaml.safe_dump(LANGUAGE_MODEL), "utf-8")
+        assert _exit_code(["train", "language.yaml", "--out", "language", "--quiet"]) == 0
     return folder
 
 
@@ -131,6 +142,8 @@ def test_the_prepared_folder_is_good(folder: Path, capfd: pytest.CaptureFixture[
     command = "evaluate run --data test.en --reference test.ja --align-gold test.align --bootstrap 0"
     assert _exit_code(shlex.split(command)) == 0
     assert _exit_code(shlex.split("plot curves run --out curves.svg")) == 0
+    assert _exit_code(shlex.split("generate language 'the cat' --max-length 3")) == 0
+    assert _exit_code(shlex.split("perplexity language --data test.en")) == 0
 
 
 def _prepare(case: Case, folder: Path) -> None:
