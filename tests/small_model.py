@@ -9,7 +9,7 @@ from shisen.data.config import TokenizerConfig
 from shisen.data.tokenizer import Tokenizer
 from shisen.data.vocabulary import UNKNOWN
 from shisen.model_directory import save_model
-from shisen.models import RecurrentConfig, build_model
+from shisen.models import RecurrentConfig, TransformerConfig, build_model
 
 SOURCES = ["the cat sat on the mat .", "i love deep learning .", "a dog ran .", "you read books ."]
 TARGETS = [
@@ -35,4 +35,20 @@ def save_small_model(
         if says_unknown:
             model.output.bias[UNKNOWN] = 1e3
     save_model(folder, model, source, target, {"model": sizes}, generation or {})
+    return folder
+
+
+def save_small_transformer(folder: Path, is_joint: bool = False, **config: Any) -> Path:
+    """Write a small random Transformer; with ``is_joint`` one vocabulary serves both sides."""
+    words = TokenizerConfig(kind="word", minimum_frequency=1)
+    source = Tokenizer.train(SOURCES + TARGETS if is_joint else SOURCES, words)
+    target = source if is_joint else Tokenizer.train(TARGETS, words)
+    sizes = {"model_size": 16, "heads": 4, "feed_forward_size": 24, "encoder_layers": 2, "decoder_layers": 2}
+    settings = {"family": "transformer"} | sizes | config
+    torch.manual_seed(3)
+    model = build_model(TransformerConfig(**settings), len(source), len(target))
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases and norms too: nothing may be left out unnoticed
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    save_model(folder, model, source, target, {"model": settings}, {})
     return folder

@@ -42,8 +42,8 @@ def write(loaded: LoadedModel, folder: Path, quantization: Quantization) -> dict
     Args:
         loaded: The model directory.
         folder: Where: an empty folder.
-        quantization: float32, or int8: the matrices as 8-bit numbers, one scale each, activations quantised
-            as they come (onnxruntime's dynamic quantisation).
+        quantization: float32, or int8: the matrices as 8-bit numbers, activations quantised as they come
+            (onnxruntime's dynamic quantisation).
     """
     graphs = graphs_of(loaded.model)
     source = torch.full((_BATCH, _KEYS), END)
@@ -126,25 +126,27 @@ def _write(
 
 
 def _quantize(path: Path) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole = path.with_suffix(".float32")
     path.rename(whole)
-    quantize_dynamic(whole, path, weight_type=QuantType.QInt8, per_channel=True)
+    graph = onnx.load(whole).graph
+    vectors = {part.name for part in graph.initializer if len(part.dims) == 1}
+    # A scale for each column, which a product with a vector (v_a) does not have.
+    excluded = [node.name for node in graph.node if node.op_type == "MatMul" and vectors & {*node.input}]
+    quantize_dynamic(whole, path, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=excluded)
     whole.unlink()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks on its own insides from the reader."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root", "")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
