@@ -121,6 +121,10 @@ class Tokenizer:
         }
         return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
+    def backend_json(self) -> str:
+        """The tokenizer as the library ``tokenizers`` writes it, for other programs."""
+        return self._backend.to_str()
+
     @property
     def fingerprint(self) -> str:
         """Hexadecimal digest of vocabulary and settings."""
