@@ -74,6 +74,105 @@ def test_the_fused_kernel_has_the_same_gradients():
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
+@pytest.fixture(params=[1, 200, 2**18], ids=lambda elements: f"{elements} at once")
+def chunks(request, monkeypatch):
+    """A row of blocks at a time, a few, all."""
+    monkeypatch.setattr("shisen.attention.block_attention.ELEMENTS_AT_ONCE", {"cpu": request.param})
+
+
+@pytest.mark.parametrize("function", ["softmax", "sparsemax"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_the_recomputed_gradients_are_those_of_the_context(chunks, function, dropout):
+    real = torch.arange(10) < torch.tensor([[10], [7]])
+
+    def attend(*leaves):
+        torch.manual_seed(5)  # what is dropped is the same, whatever the inputs
+        options = {"block_size": 4, "dropout": dropout, "function": function}
+        return sparse_dot_product(*leaves, longformer(2, [0]), real, **options)[0]
+
+    torch.autograd.gradcheck(attend, [leaf.requires_grad_() for leaf in inputs(10)])
+
+
+def test_recomputation_leaves_the_random_numbers_as_they_would_have_been(chunks):
+    leaves = [leaf.requires_grad_() for leaf in inputs(10)]
+    context, _ = sparse_dot_product(*leaves, window(2), block_size=4, dropout=0.5)
+    before = torch.get_rng_state()
+    context.sum().backward()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_queries_keys_and_values_are_kept_for_the_backward_pass():
+    kept = []
+    leaves = [leaf.requires_grad_() for leaf in inputs(64)]
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()), lambda _: None):
+        sparse_dot_product(*leaves, longformer(8, [0]), block_size=8)
+    assert kept == [leaf.numel() for leaf in leaves]
+
+
+@pytest.mark.parametrize("length", [200, 256])
+def test_in_single_precision_it_is_dense_attention_to_five_digits(length):
+    pattern = longformer(16, [0, -1])
+    results = []
+    for is_sparse in (True, False):
+        leaves = [part.float().requires_grad_() for part in inputs(length, size=16)]
+        if is_sparse:
+            context, _ = sparse_dot_product(*leaves, pattern)
+        else:
+            context, _ = scaled_dot_product(*leaves, pattern.mask(length), return_weights=True)
+        context.sin().sum().backward()
+        results.append([context, *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_mixed_precision_is_that_of_the_surroundings_backwards_too():
+    attention = SparseSelfAttention(16, 2, window(4), block_size=8)
+    results = []
+    for is_mixed in (True, False):
+        x = torch.randn(2, 40, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            context, _ = attention(x)
+        assert context.dtype == (torch.bfloat16 if is_mixed else torch.float32)
+        context.float().sin().sum().backward()
+        results.append(x.grad)
+    torch.testing.assert_close(*results, rtol=0.05, atol=0.05)
+
+
+def test_a_sentence_of_padding_alone_has_context_and_gradients_of_0():
+    attention = SparseSelfAttention(8, 2, longformer(2, [0]), bias=False, block_size=4)
+    real = torch.tensor([[True] * 9, [False] * 9])
+    for return_weights in (True, False):
+        x = torch.randn(2, 9, 8, requires_grad=True)
+        context, weights = attention(x, real, return_weights=return_weights)
+        assert context[1].eq(0).all()
+        assert weights is None or weights.values[1].eq(0).all()
+        context.sum().backward()
+        assert x.grad[0].isfinite().all()
+        assert x.grad[1].eq(0).all()
+
+
+def test_a_head_mask_may_differ_from_sentence_to_sentence():
+    attention = SparseSelfAttention(8, 2, window(2), block_size=4)
+    x, parts = torch.randn(2, 9, 8), torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    context, _ = attention(x, head_mask=parts)
+    for one in range(2):
+        alone, _ = attention(x[one : one + 1], head_mask=parts[one])
+        torch.testing.assert_close(context[one : one + 1], alone)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics processor")
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_a_graphics_processor_gives_the_same_and_its_recomputation_drops_the_same(dropout):
+    def attend(*leaves):
+        torch.manual_seed(5)
+        return sparse_dot_product(*leaves, longformer(2, [0]), block_size=4, dropout=dropout)[0]
+
+    leaves = [leaf.cuda().requires_grad_() for leaf in inputs(10)]
+    torch.autograd.gradcheck(attend, leaves)
+    if not dropout:
+        torch.testing.assert_close(attend(*leaves).cpu(), attend(*inputs(10)))
+
+
 def test_weights_are_those_of_the_allowed_pairs_alone():
     pattern = window(2) & causal()
     _, weights = sparse_dot_product(*inputs(50), pattern, block_size=8, return_weights=True)

@@ -1,21 +1,22 @@
 """Self-attention under a pattern, with work and memory that grow with what the pattern allows.
 
 The sequence is cut into blocks. For each block of queries the blocks of keys that its pattern allows are
-gathered, and attended to under the pattern's mask of just these positions. Nothing of size length × length is
-made, forward or backward, on any device.
+gathered, and attended to under the mask of just these positions. Nothing of size length × length is made,
+forward or backward, on any device.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from shisen.attention.dot_product import scaled_dot_product
+from shisen.attention.block_attention import BlockAttention, RecomputedAttention, gather, in_sequence
+from shisen.attention.block_plan import Group, make_plan
 from shisen.attention.multi_head import HeadMask, MultiHeadAttention
 from shisen.attention.normalization import AttentionFunction
 from shisen.attention.patterns import Pattern
+from shisen.attention.precision import widen
 
 BLOCK_SIZE = 64
 
@@ -33,43 +34,6 @@ class SparseWeights(NamedTuple):
         whole = self.values.new_zeros(*self.values.shape[:2], self.length, self.length)
         whole[:, :, self.queries, self.keys] = self.values
         return whole
-
-
-class _Group(NamedTuple):
-    """Blocks of queries that attend to equally many blocks of keys, some of them padding."""
-
-    rows: Tensor  # [rows], blocks of queries
-    columns: Tensor  # [rows, columns], the blocks of keys of each
-    allowed: Tensor  # [rows, block, columns * block], which of their positions
-
-
-@lru_cache(maxsize=16)
-def _plan(pattern: Pattern, length: int, size: int, device: torch.device) -> tuple[_Group, ...]:
-    """Which blocks are attended to; rows with up to 1, 2, 4, 8 … blocks of keys go together."""
-    count = -(-length // size)
-    blocks = pattern.blocks(count, size, length)  # [count, count]
-    numbers = blocks.sum(1)
-    padded = 2 ** numbers.clamp(min=1).double().log2().ceil().long()
-    groups = []
-    for width in padded.unique().tolist():
-        rows = ((padded == width) & (numbers > 0)).nonzero().squeeze(1)
-        if len(rows) == 0:
-            continue
-        width = min(width, count)
-        # The allowed blocks of each row first, in order; what follows them is padding.
-        is_real, columns = blocks[rows].sort(dim=1, descending=True, stable=True)
-        is_real, columns = is_real[:, :width], columns[:, :width]
-        inside = torch.arange(size)
-        query_positions = (rows[:, None] * size + inside)[:, :, None]  # [rows, block, 1]
-        key_positions = (columns[:, :, None] * size + inside).flatten(1)[
-            :, None
-        ]  # [rows, 1, columns * block]
-        exists = (query_positions < length) & (key_positions < length)
-        exists &= is_real.repeat_interleave(size, 1)[:, None]
-        last = length - 1
-        allowed = pattern.allows(query_positions.clamp(max=last), key_positions.clamp(max=last), length)
-        groups.append(_Group(rows.to(device), columns.to(device), (allowed & exists).to(device)))
-    return tuple(groups)
 
 
 def sparse_dot_product(
@@ -102,65 +66,41 @@ def sparse_dot_product(
     Returns:
         The context, and the weights or None. A query with nothing to attend to has context 0.
     """
-    batch, heads, length, _ = query.shape
+    length = query.shape[2]
     size = min(block_size, max(1, length))
-    count = -(-length // size)
-    # [batch, count, size, heads, features]: a block is one piece of memory
-    q, k, v = (
-        nn.functional.pad(part.transpose(1, 2), (0, 0, 0, 0, 0, count * size - length)).unflatten(
-            1, (count, size)
-        )
-        for part in (query, key, value)
-    )
-    is_real = None
-    if mask is not None:
-        is_real = nn.functional.pad(mask, (0, count * size - length)).unflatten(1, (count, size))
-    contexts, order, weights = [], [], []
-    for rows, columns, allowed in _plan(pattern, length, size, query.device):
-        of_rows = (
-            q.index_select(1, rows).flatten(0, 1).transpose(1, 2)
-        )  # [batch * rows, heads, size, features]
-        # [batch * rows, heads, columns * size, features]
-        k_of_columns, v_of_columns = (
-            part.index_select(1, columns.flatten())
-            .unflatten(1, columns.shape)
-            .flatten(2, 3)
-            .flatten(0, 1)
-            .transpose(1, 2)
-            for part in (k, v)
-        )
-        allowed_here = allowed.expand(batch, *allowed.shape)  # [batch, rows, size, columns * size]
-        if is_real is not None:
-            keys_are_real = is_real.index_select(1, columns.flatten()).unflatten(1, columns.shape).flatten(2)
-            allowed_here = allowed_here & keys_are_real[:, :, None]
-        context, row_weights = scaled_dot_product(
-            of_rows,
-            k_of_columns,
-            v_of_columns,
-            allowed_here.flatten(0, 1)[:, None],
-            scale=scale,
-            dropout=dropout,
-            function=function,
-            return_weights=return_weights,
-        )  # [batch * rows, heads, size, features]
-        contexts.append(context.transpose(1, 2).unflatten(0, (batch, len(rows))))
-        order.append(rows)
-        if row_weights is not None:
-            weights.append(_pairs(rows, columns, allowed, row_weights, batch, size))
-    context = _in_order(contexts, order, count, v)  # [batch, count, size, heads, features]
-    context = context.flatten(1, 2)[:, :length].transpose(1, 2)
-    if not return_weights:
-        return context, None
-    if not weights:
-        nothing = torch.zeros(0, dtype=torch.long, device=query.device)
-        weights = [(nothing, nothing, query.new_zeros(batch, heads, 0))]
-    queries, keys, values = (torch.cat(parts, -1) for parts in zip(*weights, strict=True))
-    return context, SparseWeights(queries, keys, values, length)
+    plan = make_plan(pattern, length, size, query.device)
+    work = BlockAttention(plan, size, scale, dropout, function)
+    if return_weights:
+        return _with_weights(query, key, value, mask, work)
+    if torch.is_grad_enabled() and any(part.requires_grad for part in (query, key, value)):
+        return RecomputedAttention.apply(query, key, value, mask, work), None
+    return work.context(query, key, value, mask), None
 
 
-def _in_order(contexts: list[Tensor], order: list[Tensor], count: int, values: Tensor) -> Tensor:
+def _with_weights(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, work: BlockAttention
+) -> tuple[Tensor, SparseWeights]:
+    """The context and the weights; what they are made of is kept for the backward pass, as they are."""
+    batch, heads, length, _ = query.shape
+    q, k, v = (work.blocks(part) for part in (query, key, value))
+    nothing = torch.zeros(0, dtype=torch.long, device=query.device)
+    contexts, order = [], [nothing]
+    pairs = [(nothing, nothing, widen(query).new_zeros(batch, heads, 0))]
+    for chunk in work.plan.groups:
+        parts = gather(q, chunk.rows), gather(k, chunk.columns), gather(v, chunk.columns)
+        context, weights = work.attend(*parts, work.allowed(chunk, mask), return_weights=True)
+        assert weights is not None
+        contexts.append(context)
+        order.append(chunk.rows)
+        pairs.append(_pairs(chunk, work, weights, batch))
+    context = _in_order(contexts, torch.cat(order), v)  # [batch, count, size, heads, features]
+    queries, keys, values = (torch.cat(parts, -1) for parts in zip(*pairs, strict=True))
+    return in_sequence(context, length), SparseWeights(queries, keys, values, length)
+
+
+def _in_order(contexts: list[Tensor], found: Tensor, values: Tensor) -> Tensor:
     """The blocks of all groups by their number; those that no group has are 0."""
-    found = torch.cat(order) if order else torch.zeros(0, dtype=torch.long, device=values.device)
+    count = values.shape[1]
     missing = count - len(found)
     if missing or not contexts:
         contexts = [*contexts, values[:, :missing].masked_fill(values.new_ones((), dtype=torch.bool), 0.0)]
@@ -170,14 +110,13 @@ def _in_order(contexts: list[Tensor], order: list[Tensor], count: int, values: T
     return torch.cat(contexts, 1).index_select(1, found.argsort())
 
 
-def _pairs(
-    rows: Tensor, columns: Tensor, allowed: Tensor, weights: Tensor, batch: int, size: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _pairs(chunk: Group, work: BlockAttention, weights: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
     """Query and key positions of what a group allows, and its weights [batch, heads, pairs]."""
-    row, query, key = allowed.nonzero(as_tuple=True)
-    weights = weights.unflatten(0, (batch, len(rows))).transpose(1, 2)  # [batch, heads, rows, size, keys]
-    queries = rows[row] * size + query
-    keys = columns[row, key // size] * size + key % size
+    size = work.size
+    row, query, key = work.plan.allowed(chunk).nonzero(as_tuple=True)
+    weights = weights.unflatten(0, (batch, -1)).transpose(1, 2)  # [batch, heads, rows, size, keys]
+    queries = chunk.rows[row] * size + query
+    keys = chunk.columns[row, key // size] * size + key % size
     return queries, keys, weights[:, :, row, query, key]
 
 
