@@ -1225,6 +1225,85 @@ GENERATING = [
     ),
 ]
 
+_MANIFEST = {
+    "target": "onnx",
+    "quantization": "float32",
+    "exported_from": "0123456789abcdef",
+    "shisen_version": "0.1.0",
+    "config": {},
+    "details": {},
+}
+
+EXPORTING = [
+    Case("no such model", "export nowhere --to onnx --out new", ("model directory nowhere does not exist",)),
+    Case("no target", "export run --out new", ("--to", "export --help")),
+    Case("an unknown target", "export run --to tensorflow --out new", ("--to", "tensorflow", "ctranslate2")),
+    Case("no place", "export run --to onnx", ("--out", "export --help")),
+    Case(
+        "a recurrent network to CTranslate2",
+        "export run --to ctranslate2 --out new",
+        ("run is a model of the family recurrent; CTranslate2 takes: transformer",),
+    ),
+    Case(
+        "a recurrent network to transformers",
+        "export run --to hf --out new",
+        ("run is a model of the family recurrent; Hugging Face transformers takes: transformer",),
+    ),
+    Case(
+        "a language model",
+        "export language --to onnx --out new",
+        ("language is a model of the family language-model; ONNX takes: recurrent or transformer",),
+    ),
+    Case(
+        "16 bits in ONNX",
+        "export run --to onnx --out new --quantization float16",
+        ("ONNX is written as float32, int8 here, not as float16",),
+    ),
+    Case("4 bits", "export run --to onnx --out new --quantization int4", ("--quantization", "int4", "int8")),
+    Case(
+        "into a directory in use",
+        "export run --to onnx --out papers",
+        ("papers: holds files already; nothing was overwritten",),
+        {"papers/thesis.tex": "…"},
+    ),
+    Case("into a file", "export run --to onnx --out lines.txt", ("lines.txt: is a file",)),
+    Case("under a file", "export run --to onnx --out lines.txt/new", ("lines.txt/new: lines.txt is a file",)),
+    Case(
+        "without the package",
+        "export run --to ctranslate2 --out new",
+        ('exporting to ctranslate2 needs an extra: pip install "shisen[ctranslate2]"',),
+        blocked="ctranslate2",
+    ),
+    Case(
+        "a model that was not exported",
+        "translate run lines.txt --engine ctranslate2",
+        ("run is a model directory", "shisen export run --to ctranslate2 --out run-ctranslate2"),
+    ),
+    Case(
+        "no such engine",
+        "translate run lines.txt --engine abacus",
+        ("unknown engine 'abacus'; choose one of torch, ctranslate2",),
+    ),
+    Case(
+        "translating with graphs",
+        "translate graphs lines.txt",
+        ("graphs was exported to onnx, which shisen does not translate with",),
+        {"graphs/shisen_export.json": json.dumps(_MANIFEST)},
+    ),
+    Case(
+        "an export of which the half is missing",
+        "translate half lines.txt",
+        ("half/generation_config.json cannot be read",),
+        {"half/shisen_export.json": json.dumps({**_MANIFEST, "target": "ctranslate2"})},
+    ),
+    Case(
+        "a manifest that is none",
+        "translate half lines.txt",
+        ("half/shisen_export.json is no manifest of an exported model", "export it again"),
+        {"half/shisen_export.json": "{}"},
+    ),
+]
+
 TABLES = {
     "training text": TRAINING_TEXT,
     "configuration": CONFIGURATIONS,
@@ -1235,4 +1314,5 @@ TABLES = {
     "plotting": PLOTTING,
     "language models": LANGUAGE_MODELS,
     "generating": GENERATING,
+    "exporting": EXPORTING,
 }

@@ -123,7 +123,9 @@ def _check_is_representable(directory: Path | str, loaded: LoadedModel, target: 
     config: Any = loaded.model.config
     if config.family not in target.families:
         families = " or ".join(target.families)
-        raise UserError(f"{directory} is a {config.family} model; {target.title} takes models of: {families}")
+        raise UserError(
+            f"{directory} is a model of the family {config.family}; {target.title} takes: {families}"
+        )
     reasons = writer.unsupported(config)
     if reasons:
         raise UserError(f"{directory} cannot be exported to {target.title}: {'; '.join(reasons)}")
