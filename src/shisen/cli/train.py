@@ -30,7 +30,7 @@ def train(
         False, "--print-config", help="Print every key with its default and its meaning, and stop."
     ),
 ) -> None:
-    """Train a model on parallel text.
+    """Train a model on parallel text, or a language model on one text.
 
     Progress goes to standard error and the path of the model directory to standard output. Ctrl-C saves and
     stops; --resume goes on, to the bit as if the run had never been stopped.

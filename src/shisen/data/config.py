@@ -19,8 +19,9 @@ class ParallelTextConfig(_Section):
     source: str = Field(
         min_length=1,
         description="file of source sentences, one a line; or, without `target`, what holds both sides: "
-        "a .tsv or .jsonl file, a directory of splits (train.en and train.ja, train.tsv, train.jsonl, "
-        "or Parquet), or the id of a data set on the Hugging Face Hub (owner/name, owner/name:configuration)",
+        "a .tsv or .jsonl file, a directory of splits (train.en and train.ja, train.tsv, train.jsonl, or "
+        "Parquet), or the id of a data set on the Hugging Face Hub (owner/name, owner/name:configuration). "
+        "Of a language model: the text, in any of these forms",
     )
     target: str | None = Field(
         None, min_length=1, description="file of target sentences, line by line the translations of `source`"
@@ -29,7 +30,7 @@ class ParallelTextConfig(_Section):
         None,
         description="where both sides are in one place: the column (TSV: number from 1, or name in the "
         "header line), the key (JSONL, Hub) or the file suffix (directory: en for train.en) of the source; "
-        "default: TSV column 1, key `source`",
+        "default: TSV column 1, key `source` (of a language model `text`)",
     )
     target_column: str | int | None = Field(
         None, description="the same for the target; default: TSV column 2, key `target`"
