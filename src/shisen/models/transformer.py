@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from shisen.attention import KeyValueCache, MultiHeadAttention, SparseSelfAttention
 from shisen.attention.multi_head import Positions
+from shisen.attention.patterns import parse_pattern
 from shisen.attention.positions import sinusoidal_positions
 from shisen.data.vocabulary import PADDING
 from shisen.errors import UserError
@@ -103,8 +104,6 @@ class Layer(nn.Module):
             positions = next((name for name in acting if name == config.positions), None)
             self.self_attention = _attention(config, positions)
         else:
-            from shisen.attention.patterns import parse_pattern
-
             self.self_attention = SparseSelfAttention(
                 size,
                 config.heads,
