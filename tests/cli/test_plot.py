@@ -278,3 +278,13 @@ def test_a_model_on_disk_is_drawn_whatever_its_attention(tmp_path, attention):
     assert run(*arguments, "--out", tmp_path / "own.png") == 0
     assert out.read_bytes().startswith(b"<?xml")
     assert (tmp_path / "own.png").stat().st_size > 3000
+
+
+def test_each_kind_of_a_transformers_attention_is_drawn(tmp_path):
+    from small_model import SOURCES, save_small_transformer
+
+    model = save_small_transformer(tmp_path / "model")
+    for kind in ("cross", "encoder", "decoder"):
+        out = tmp_path / f"{kind}.svg"
+        assert run("plot", "attention", model, SOURCES[0], "--kind", kind, "--layer", "1", "--out", out) == 0
+        assert out.stat().st_size > 3000
