@@ -77,7 +77,7 @@ def test_the_loss_is_that_of_the_steps(settings):
     expected = -(0.9 * chosen + 0.1 * steps.mean(-1))[targets != PADDING].sum()
     found = model.loss(batch, label_smoothing=0.1)
     assert found.tokens == sum(map(len, TEXTS))
-    assert found.loss.item() == pytest.approx(float(expected), abs=1e-4)
+    assert found.loss.item() == pytest.approx(expected.item(), abs=1e-4)
 
 
 @every_variant
@@ -266,8 +266,8 @@ def test_a_teacher_that_is_never_followed_leaves_the_models_own_words():
     logits = log_probabilities(model, read)
     expected = -logits.gather(-1, targets[..., None])[..., 0][targets != PADDING].sum()
     found = model.loss(batch, teacher_forcing_ratio=0.0)
-    assert found.loss.item() == pytest.approx(float(expected), abs=1e-4)
-    assert float(model.loss(batch).loss) != pytest.approx(float(expected), abs=1e-3)
+    assert found.loss.item() == pytest.approx(expected.item(), abs=1e-4)
+    assert float(model.loss(batch).loss) != pytest.approx(expected.item(), abs=1e-3)
 
 
 def test_dropout_acts_in_training_alone():
