@@ -154,6 +154,8 @@ _SCHEDULES: dict[str, dict] = {
     "transformer": {
         "training.schedule": "inverse-sqrt",
         "training.warmup_steps": WARM_UP_STEPS,
+        "training.max_steps": "",
+        "model.positions": "sinusoidal",
         "model.model_size": SIZE,
         "model.heads": HEADS,
         "model.feed_forward_size": FEED_FORWARD_SIZE,
@@ -348,6 +350,7 @@ def decode_here(options: argparse.Namespace) -> None:
         batch_size=options.decoding_batch_size,
         max_length=MAXIMUM_OUTPUT_LENGTH,
         length_penalty=LENGTH_PENALTY,
+        attention=False,
     )
     seconds = time.perf_counter() - begin
     print(json.dumps([len(sentences) / seconds, [translation.text for translation in translations]]))

@@ -35,9 +35,12 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "local-p": (BAHDANAU, ("model.attention=local-p", "model.attention_window=5")),
     "transformer": (TRANSFORMER, ()),
     "transformer, post-norm": (TRANSFORMER, ("model.norm=post",)),
-    "transformer, rotary": (TRANSFORMER, ("model.positions=rotary",)),
+    "transformer, sinusoidal": (TRANSFORMER, ("model.positions=sinusoidal",)),
     "transformer, alibi": (TRANSFORMER, ("model.positions=alibi",)),
-    "transformer, window(4)": (TRANSFORMER, ("model.encoder_pattern=window(4)",)),
+    "transformer, window(4)": (
+        TRANSFORMER,
+        ("model.positions=sinusoidal", "model.encoder_pattern=window(4)"),
+    ),
     "transformer, one key/value head": (TRANSFORMER, ("model.key_value_heads=1",)),
     "transformer, entmax15": (TRANSFORMER, ("model.attention_function=entmax15",)),
 }
@@ -64,6 +67,8 @@ def measure(name: str, options: argparse.Namespace) -> Result:
         f"training.max_minutes={options.minutes}",
         f"training.threads={options.threads}",
         f"training.seed={options.seed}",
+        "training.schedule=plateau",  # which no run is long enough to lower: all end at their full rate
+        "training.max_steps=",
         *overrides,
     ]
     command = [sys.executable, "-m", "shisen", "train", REPOSITORY / "configs" / config, "--out", folder]
