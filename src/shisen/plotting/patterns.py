@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shisen.attention.patterns import Pattern
 
 SIDE = 1.7  # inches, of one panel
-LEFT, TOP, BETWEEN, BELOW = 0.55, 0.7, 0.45, 0.4  # inches, of margins
+LEFT, TOP, BETWEEN, BELOW = 0.55, 0.5, 0.4, 0.35  # inches, of margins
 MOST_COLUMNS = 4
 MOST_LINES = 40  # positions up to which the cells are drawn apart
 AXIS_NAMES = {"en": ("query", "key", "{:.1%} allowed"), "ja": ("クエリ", "キー", "許可 {:.1%}")}
