@@ -236,15 +236,15 @@ SMALL_RUN = (
     "--set training.max_steps=150 --set training.learning_rate=0.01 "
     "--set model.embedding_size=24 --set model.hidden_size=24"
 )
-SMALL_LANGUAGE_MODEL = (
+SMALL_TRANSFORMER = (
     "--set training.max_steps=150 --set training.learning_rate=0.01 "
     "--set model.model_size=24 --set model.feed_forward_size=48"
 )
 # Stands for `shisen`: training is a matter of seconds with a small model, everything else is as written.
 SHISEN = f"""#!/usr/bin/env bash
 if [[ $1 == train && " $* " != *" --resume "* && " $* " != *" --print-config "* ]]; then
-  if [[ $2 == *language-model* ]]; then
-    set -- "$@" {SMALL_LANGUAGE_MODEL}
+  if [[ $2 == *language-model* || $2 == *transformer* ]]; then
+    set -- "$@" {SMALL_TRANSFORMER}
   else
     set -- "$@" {SMALL_RUN}
   fi
