@@ -193,3 +193,10 @@ def test_titles_and_names_are_clear_of_the_labels(length):
         assert len(names) >= 2
         for name in names:
             assert name.get_window_extent(renderer).count_overlaps(boxes) == 0
+
+
+def test_layers_and_heads_have_japanese_names_too():
+    weights = np.full((2, 2, 3, 4), 0.25)
+    attention_map = AttentionMap.from_arrays(weights, list("あいう"), list("abcd"))
+    assert {"層 0, ヘッド 1", "層 1, ヘッド 0"} <= set(texts_of(plot_heatmap(attention_map, language="ja")))
+    assert "a (4 ヘッドの平均)" in texts_of(plot_comparison({"a": attention_map}, language="ja"))

@@ -87,7 +87,7 @@ def plot_attention(
     titles: dict[str, str] = {}
     for name, run in zip(_names_of(runs), runs, strict=True):
         attention_map = _attention_of(run, sentence, translation, number, kind)
-        titles[name] = _title_of(attention_map, layer, head)
+        titles[name] = _title_of(attention_map, layer, head, language)
         if layer is not None:
             attention_map = attention_map.layer(layer)
         if head is not None:
@@ -138,16 +138,20 @@ def _figure(
     return plot_heatmap(attention_map, title=title, **options)
 
 
-def _title_of(attention_map: AttentionMap, layer: int | None, head: int | None) -> str:
+def _title_of(attention_map: AttentionMap, layer: int | None, head: int | None, language: str) -> str:
     """What is drawn of a map of several layers or heads, or of a side that looks at itself."""
+    from shisen.plotting.weights import KIND_NAMES, PART_NAMES, axis_names
+
+    axis_names(attention_map.kind, language)  # refuses a language that there is not
+    names = PART_NAMES[language]
     layers, heads = attention_map.layers, attention_map.heads
-    parts = [f"layer {layer}"] * (layers > 1 and layer is not None)
-    parts += [f"head {head}"] * (heads > 1 and head is not None)
+    parts = [names["layer"].format(layer)] * (layers > 1 and layer is not None)
+    parts += [names["head"].format(head)] * (heads > 1 and head is not None)
     averaged = (1 if layer is not None else layers) * (1 if head is not None else heads)
     if averaged > 1:
-        parts.append(f"mean of {averaged} {'layers' if head is not None or heads == 1 else 'heads'}")
+        parts.append(names["layers" if head is not None or heads == 1 else "heads"].format(averaged))
     is_plain = attention_map.kind == "cross" and not parts
-    return "" if is_plain else ", ".join([attention_map.kind, *parts])
+    return "" if is_plain else ", ".join([KIND_NAMES[language][attention_map.kind], *parts])
 
 
 def _split_arguments(arguments: list[str]) -> tuple[list[Path], str]:

@@ -16,6 +16,7 @@ from shisen.plotting.layout import GAP, LINE, PAD, Layout, Panel
 from shisen.plotting.style import FAINT, SEQUENTIAL, Figure, style, text_color_on
 from shisen.plotting.text import Ruler, families_for, without_missing
 from shisen.plotting.weights import (
+    PART_NAMES,
     SMALLEST_NUMBER,
     WEIGHT_NAMES,
     all_texts,
@@ -61,7 +62,7 @@ def plot_heatmap(
     Args:
         attention_map: The weights and their tokens.
         title: What stands above; a grid names its layers and heads instead.
-        language: Of the names of the axes: ``en`` or ``ja``.
+        language: Of the names of axes, layers and heads: ``en`` or ``ja``.
         numbers: Whether cells hold their weights as numbers. None: where they fit.
         maximum: The weight at the end of the colour scale. None: the largest, rounded up,
             and not below 0.5.
@@ -69,10 +70,12 @@ def plot_heatmap(
     layers, heads = attention_map.layers, attention_map.heads
     if layers == heads == 1:
         return _draw({title: attention_map}, 1, language, numbers, maximum)
+    axis_names(attention_map.kind, language)  # refuses a language that there is not
+    layer_name, head_name = PART_NAMES[language]["layer"], PART_NAMES[language]["head"]
     parts = {}
     for layer in range(layers):
         for head in range(heads):
-            names = [f"layer {layer}"] * (layers > 1) + [f"head {head}"] * (heads > 1)
+            names = [layer_name.format(layer)] * (layers > 1) + [head_name.format(head)] * (heads > 1)
             parts[", ".join(names)] = attention_map.layer(layer).head(head)
     columns = heads if min(layers, heads) > 1 else min(4, len(parts))
     return _draw(parts, columns, language, numbers, maximum)
@@ -92,15 +95,17 @@ def plot_comparison(
 
     Args:
         maps: The maps by the title that stands above each.
-        language: Of the names of the axes: ``en`` or ``ja``.
+        language: Of the names of axes, layers and heads: ``en`` or ``ja``.
         numbers: Whether cells hold their weights as numbers. None: where they fit.
         maximum: The weight at the end of the colour scale. None: the largest of all,
             rounded up, and not below 0.5.
     """
     if not maps:
         raise UserError("there is nothing to compare: no attention maps were given")
+    axis_names(next(iter(maps.values())).kind, language)  # refuses a language that there is not
+    mean = PART_NAMES[language]["heads"]
     titled = {
-        title if m.layers == m.heads == 1 else f"{title} (mean of {m.layers * m.heads} heads)": m
+        title if m.layers == m.heads == 1 else f"{title} ({mean.format(m.layers * m.heads)})": m
         for title, m in maps.items()
     }
     return _draw(titled, None, language, numbers, maximum)

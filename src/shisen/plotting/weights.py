@@ -18,6 +18,21 @@ WEIGHT_NAMES = {"en": "attention weight", "ja": "注意の重み"}
 #: A smaller weight would be written 0.00, which says less than the empty place.
 SMALLEST_NUMBER = 0.005
 STEP_NAMES = {"en": "step", "ja": "ステップ"}
+#: What a part of a map is called, by language, for titles.
+PART_NAMES: dict[str, dict[str, str]] = {
+    "en": {
+        "layer": "layer {}",
+        "head": "head {}",
+        "layers": "mean of {} layers",
+        "heads": "mean of {} heads",
+    },
+    "ja": {"layer": "層 {}", "head": "ヘッド {}", "layers": "{} 層の平均", "heads": "{} ヘッドの平均"},
+}
+#: What a kind of attention is called, by language, for titles.
+KIND_NAMES: dict[str, dict[str, str]] = {
+    "en": {"cross": "cross", "encoder": "encoder", "decoder": "decoder"},
+    "ja": {"cross": "交差", "encoder": "エンコーダ", "decoder": "デコーダ"},
+}
 
 
 def axis_names(kind: str, language: str) -> tuple[str, str]:
