@@ -5,9 +5,12 @@ import yaml
 
 from shisen.errors import UserError
 from shisen.models import FAMILIES
-from shisen.models.config import FAMILY_CONFIGS, TransformerConfig, parse_model_config
-from shisen.training.config_file import changed_keys, dump_config, load_config
+from shisen.models.config import TransformerConfig, parse_model_config
+from shisen.training.config import Config
+from shisen.training.config_file import changed_keys, dump_config, load_config, sections_of
 from shisen.training.config_text import config_text
+
+FAMILY_CONFIGS = sections_of(Config.model_fields["model"])
 
 DATA = "data: {train: {source: a.tsv}}\n"
 TRANSFORMER = DATA + "model:\n  family: transformer\n"
@@ -70,6 +73,16 @@ MISTAKES = [
         TRANSFORMER + "  positions: alibi\n  encoder_pattern: window(3)\n",
         [],
         "encoder_pattern works with positions sinusoidal or learned",
+    ),
+    (
+        TRANSFORMER + "  encoder_pattern: windw(3)\n",
+        [],
+        "line 4: model.encoder_pattern: there is no pattern 'windw' (did you mean window?)",
+    ),
+    (
+        TRANSFORMER,
+        ["model.encoder_pattern=window("],
+        "--set model.encoder_pattern=window(: model.encoder_pat",
     ),
     (TRANSFORMER + "  tie_embeddings: three-way\n", [], "three-way needs one vocabulary: set data.tokenizer"),
 ]

@@ -117,8 +117,19 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not(tmp_path, confi
     assert exact_part(read_log(first)) != exact_part(read_log(other))
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_parameters(tmp_path, configure, monkeypatch):
+@pytest.mark.parametrize(
+    "model",
+    [
+        "model={embedding_size: 8, hidden_size: 8}",
+        "model={embedding_size: 8, hidden_size: 8, coverage: true, attention_dropout: 0.2}",
+        "model={family: transformer, model_size: 8, heads: 2, feed_forward_size: 16, encoder_layers: 1, "
+        "decoder_layers: 2, attention_dropout: 0.2, activation_dropout: 0.1, drop_head: 0.2}",
+    ],
+    ids=["recurrent", "coverage", "transformer"],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_same_parameters(tmp_path, configure, monkeypatch, model):
     config = configure(
+        model,
         "training.schedule=plateau",
         "training.plateau_patience=1",
         "training.warmup_steps=3",
