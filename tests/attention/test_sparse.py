@@ -31,6 +31,9 @@ PATTERNS = [
 ]
 
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics processor")
+
+
 def inputs(length, heads=2, size=3):
     generator = torch.Generator().manual_seed(length)
     return [torch.randn(2, heads, length, size, dtype=torch.float64, generator=generator) for _ in range(3)]
@@ -101,6 +104,33 @@ def test_recomputation_leaves_the_random_numbers_as_they_would_have_been(chunks)
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("function", ["softmax", "sparsemax"])
+def test_recomputation_drops_what_was_dropped_in_every_precision(device, precision, function):
+    """The context c is linear in the values v: with the same weights dropped, (∂c/∂v) v is c."""
+    pattern = longformer(8, [0])
+    query, key, value = (part.to(device, precision) for part in inputs(150, size=16))
+    value.requires_grad_()
+    context, _ = sparse_dot_product(query, key, value, pattern, dropout=0.4, block_size=16, function=function)
+    asked = torch.randn(context.shape).to(context)
+    (gradient,) = torch.autograd.grad(context, value, asked)
+    found, expected = (gradient.double() * value.double()).sum(), (context.double() * asked.double()).sum()
+    size = (context.double() * asked.double()).abs().sum()
+    assert abs(found - expected) / size < (1e-5 if precision is torch.float32 else 2e-3)
+
+
+def test_a_plan_made_in_inference_mode_serves_where_there_are_gradients():
+    pattern = window(2) | strided(7)  # of which no other test has kept a plan
+    with torch.inference_mode():
+        expected, _ = sparse_dot_product(*inputs(23), pattern, block_size=4)
+    for return_weights in (True, False):
+        leaves = [leaf.requires_grad_() for leaf in inputs(23)]
+        context, _ = sparse_dot_product(*leaves, pattern, block_size=4, return_weights=return_weights)
+        context.sum().backward()
+        torch.testing.assert_close(context, expected)
+
+
 def test_only_queries_keys_and_values_are_kept_for_the_backward_pass():
     kept = []
     leaves = [leaf.requires_grad_() for leaf in inputs(64)]
@@ -160,7 +190,7 @@ def test_a_head_mask_may_differ_from_sentence_to_sentence():
         torch.testing.assert_close(context[one : one + 1], alone)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics processor")
+@needs_cuda
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_a_graphics_processor_gives_the_same_and_its_recomputation_drops_the_same(dropout):
     def attend(*leaves):

@@ -44,6 +44,7 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # the plan is kept, and what comes next may need gradients
 def make_plan(pattern: Pattern, length: int, size: int, device: torch.device) -> Plan:
     """Plan the blocks that a pattern needs; blocks in which it allows nothing are left out.
 
