@@ -15,11 +15,13 @@ from pydantic import (
     GetCoreSchemaHandler,
     Tag,
     TypeAdapter,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from shisen.attention import MECHANISMS, AttentionFunction, names_with_coverage
+from shisen.attention.patterns import parse_pattern
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,13 @@ class TransformerConfig(LayerConfig):
         "Empty: all to all.",
     )
 
+    @field_validator("encoder_pattern")
+    @classmethod
+    def _pattern_can_be_read(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            parse_pattern(pattern)
+        return pattern
+
     @model_validator(mode="after")
     def _pattern_fits(self) -> "TransformerConfig":
         if self.encoder_pattern is not None:
@@ -235,14 +244,6 @@ class LanguageModelConfig(LayerConfig):
     )
 
 
-# family -> its keys; a new family is one line here and one in `shisen.models.FAMILIES`
-FAMILY_CONFIGS: dict[str, type[BaseModel]] = {
-    "recurrent": RecurrentConfig,
-    "transformer": TransformerConfig,
-    "language-model": LanguageModelConfig,
-}
-
-
 def _family_of(values: Any) -> str | None:
     """The family that values name, by default the recurrent one."""
     if isinstance(values, BaseModel):
@@ -253,6 +254,7 @@ def _family_of(values: Any) -> str | None:
 UNKNOWN_FAMILY = "unknown_family"
 """The type of pydantic's error for a family that does not exist."""
 
+# A new family is one line here and one in `shisen.models.FAMILIES`.
 ModelConfig = Annotated[
     Annotated[RecurrentConfig, Tag("recurrent")]
     | Annotated[TransformerConfig, Tag("transformer")]
