@@ -257,6 +257,20 @@ def test_a_teacher_that_is_never_followed_leaves_the_models_own_words():
     )
 
 
+def test_the_first_pass_of_scheduled_sampling_keeps_no_narrow_weights():
+    """In many versions of torch the second pass takes them, and the parameters get no gradient."""
+    model = small_transformer().float().train()
+    keeps = {}
+
+    def note(*_):
+        keeps[torch.is_grad_enabled()] = torch.is_autocast_cache_enabled()
+
+    model.decoder_norm.register_forward_hook(note)
+    model.loss(batch_of(), teacher_forcing_ratio=0.5, precision="bfloat16").loss.backward()
+    assert keeps == {False: False, True: True}
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_bfloat16_products_stay_near_float32():
     model = small_transformer().float()
     batch = batch_of()

@@ -16,7 +16,7 @@ class Memory(Protocol):
 
     @property
     def attention(self) -> Mapping[str, Float[Tensor, "batch layers heads keys keys"]]:
-        """The weights within the source, by kind (``"encoder"``); empty where there are none."""
+        """The weights within the source, by kind (``"encoder"``, ``"prompt"``); empty where none are."""
 
     def select(self, rows: Int[Tensor, " n"]) -> Any:
         """Return the memory of these sentences alone, in this order."""
@@ -24,7 +24,7 @@ class Memory(Protocol):
 
 @runtime_checkable
 class State(Protocol):
-    """What the decoder carries from step to step; every entry is ``[batch, beams, ...]``."""
+    """What the decoder carries from step to step for every beam of every sentence, kept as it likes."""
 
     def select(self, rows: Int[Tensor, " n"], beams: Int[Tensor, "n k"]) -> Any:
         """Return the state whose entry ``[i, j]`` is this one's ``[rows[i], beams[i, j]]``."""

@@ -21,8 +21,8 @@ from shisen.models.config import LanguageModelConfig
 from shisen.models.output import output_loss
 from shisen.models.products import Precision
 from shisen.models.step_cache import DecoderPast, StepCache, by_position
-from shisen.models.transformer import Embedding, Layer
-from shisen.models.translation import LossOutput, StepOutput, TranslationBatch, draw_forced
+from shisen.models.transformer import Embedding, Layer, initialise
+from shisen.models.translation import LossOutput, StepOutput, TranslationBatch, mix_with_predictions
 
 
 class Reading(NamedTuple):
@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 
 
 class ReadPrompt(NamedTuple):
-    """The beginnings of a batch of texts, read up to their last token but one."""
+    """The beginnings of a batch of texts, read but for their last token, which the first step reads."""
 
     past: DecoderPast
     attention: dict[str, Float[Tensor, "batch layers heads queries queries"]]  # "prompt", if it was asked for
@@ -61,18 +61,9 @@ class LanguageModel(nn.Module):
         self.layers = nn.ModuleList(Layer(config, has_memory=False) for _ in range(config.layers))
         self.norm = nn.LayerNorm(size) if config.norm == "pre" else nn.Identity()
         self.output = nn.Linear(size, vocabulary_size)
-        self._initialise()
+        initialise(self, size)
         if config.tie_embeddings:
             self.output.weight = self.embedding.words.weight
-
-    def _initialise(self) -> None:
-        """Matrices Xavier uniform; embeddings with a deviation of 1 / √size, which their scale makes 1."""
-        for module in self.modules():
-            if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=self.config.model_size**-0.5)
-            elif isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
 
     # ------------------------------------------------------------------ all positions at once
 
@@ -106,18 +97,20 @@ class LanguageModel(nn.Module):
         words, targets = batch.target[:, :-1], batch.target[:, 1:]  # [batch, length]
         with torch.autocast(words.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             if teacher_forcing_ratio < 1.0:
-                forced = draw_forced(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
-                with torch.no_grad():
-                    predicted = self.output(self(words)).argmax(-1)  # [batch, length]
-                read = torch.where(forced[:, 1:], words[:, 1:], predicted[:, :-1])
-                words = torch.cat([words[:, :1], read], 1)
+                words = mix_with_predictions(
+                    words,
+                    lambda read: self.output(self(read)),
+                    teacher_forcing_ratio,
+                    teacher_forcing_unit,
+                    generator,
+                )
             features = self(words)  # [batch, length, size]
         is_real = targets != PADDING
         features, wanted = features[is_real].to(self.output.weight.dtype), targets[is_real]
         loss = output_loss(features, self.output.weight, self.output.bias, wanted, label_smoothing, precision)
         return LossOutput(loss, len(wanted))
 
-    def read(self, words: Int[Tensor, "batch length"], with_attention: bool = False) -> "Reading":
+    def read(self, words: Int[Tensor, "batch length"], with_attention: bool = False) -> Reading:
         """Read texts from their beginning, all at once, and keep what the steps that go on from them need.
 
         Args:
@@ -183,9 +176,9 @@ class LanguageModel(nn.Module):
         self, previous: Int[Tensor, "batch beams"], state: DecoderPast, memory: ReadPrompt
     ) -> StepOutput:
         """Read the previous word of every beam; give the next word's logits and where the step looked."""
-        is_own, positions, step = state.with_step()
+        is_own, positions, step = state.with_step()  # [batch, beams, slots], [slots], a number
         x = self.embedding(previous, position=step)  # [batch, beams, size]
-        has_others = is_own.shape[2] > step + 1
+        has_others = is_own.shape[2] > step + 1  # more slots than steps: some are of other hypotheses
         now, weights = [], []
         for layer, past in zip(self.layers, state.layers, strict=True):
             out = layer(

@@ -2,7 +2,8 @@
 
 Every beam's keys of every step lie side by side in *slots*, and a mask says which slots are a hypothesis's
 own past. When hypotheses change places only this mask is reordered: keys and values stay where they are. They
-are copied when the room is full (which doubles it) and when sentences leave the batch.
+are copied when the room is full (which doubles it) and when sentences leave the batch. A step writes in
+place, so no gradient goes through several of them: training reads all positions at once.
 """
 
 from typing import NamedTuple
@@ -30,7 +31,12 @@ class StepCache(NamedTuple):
     slots: int = 0
 
     def append(self, step: KeyValueCache) -> "StepCache":
-        """Return this cache with a step's keys and values, [batch, heads, beams, head_size], behind it."""
+        """Return this cache with a step's keys and values behind it, a slot for each beam.
+
+        Args:
+            step: [batch, key_value_heads, beams, head_size]; of a beginning that is read at once, its tokens
+                stand in place of the beams.
+        """
         added = step.keys.shape[2]
         end = self.slots + added
         room = self.room
@@ -53,7 +59,7 @@ class StepCache(NamedTuple):
 
     @property
     def key_values(self) -> KeyValueCache:
-        """What may be attended to: [batch, heads, slots, head_size] each."""
+        """What may be attended to: [batch, key_value_heads, slots, head_size] each."""
         assert self.room is not None, "nothing has been appended"
         return KeyValueCache(self.room.keys[:, :, : self.slots], self.room.values[:, :, : self.slots])
 

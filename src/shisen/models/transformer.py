@@ -29,7 +29,7 @@ from shisen.models.dropout import Dropout
 from shisen.models.output import output_loss
 from shisen.models.products import Precision
 from shisen.models.step_cache import DecoderPast, StepCache, by_position
-from shisen.models.translation import LossOutput, StepOutput, TranslationBatch, draw_forced
+from shisen.models.translation import LossOutput, StepOutput, TranslationBatch, mix_with_predictions
 
 _Extra = TypeVar("_Extra")
 
@@ -37,7 +37,7 @@ _Extra = TypeVar("_Extra")
 class Memory(NamedTuple):
     """An encoded batch: what each decoder layer attends to."""
 
-    layers: tuple[KeyValueCache, ...]  # [batch, heads, keys, head_size] each, projected once per sentence
+    layers: tuple[KeyValueCache, ...]  # one for each decoder layer, projected once per sentence
     mask: Bool[Tensor, "batch keys"]
     attention: dict[str, Float[Tensor, "batch layers heads keys keys"]]  # "encoder", if it was asked for
     with_attention: bool  # whether the steps return weights
@@ -136,9 +136,11 @@ class Layer(nn.Module):
             x: [batch, length, size]; in a step [batch, beams, size].
             mask: what self-attention may attend to: [batch, length]; in a step [batch, beams, slots].
             is_causal: whether self-attention looks back only.
-            past: the keys and values of the steps before; None: all positions are in `x`.
-            positions: the position of a step, or that of each token where several are read behind a past at
-                once; `key_positions` those of its slots.
+            past: the keys and values of the steps before, to which those of `x` are added; None: all
+                positions are in `x`, and nothing is kept.
+            positions: with a past, the position at which every row of `x` stands (beams at one step), or that
+                of each row.
+            key_positions: with a past, the position of the token in each slot, those of `x` included.
             memory: the keys and values of cross-attention.
             memory_mask: True at the memory's real tokens.
             return_weights: whether to return the weights.
@@ -222,6 +224,16 @@ class Embedding(nn.Module):
         return self.dropout(x)
 
 
+def initialise(model: nn.Module, size: int) -> None:
+    """Start matrices Xavier uniform; embeddings with a deviation of 1 / √size, which their scale makes 1."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=size**-0.5)
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
 class TransformerTranslator(nn.Module):
     """Encoder, decoder, output layer.
 
@@ -231,7 +243,7 @@ class TransformerTranslator(nn.Module):
         target_vocabulary_size: target tokens.
 
     Raises:
-        UserError: a pattern that does not exist, or one embedding for two vocabularies.
+        UserError: one embedding for two vocabularies.
     """
 
     def __init__(
@@ -242,34 +254,22 @@ class TransformerTranslator(nn.Module):
         size = config.model_size
         self.source_embedding = Embedding(config, source_vocabulary_size)
         self.target_embedding = Embedding(config, target_vocabulary_size)
-        try:
-            self.encoder = nn.ModuleList(
-                Layer(config, has_memory=False, pattern=config.encoder_pattern)
-                for _ in range(config.encoder_layers)
-            )
-        except ValueError as error:
-            raise UserError(f"model.encoder_pattern: {error}") from error
+        self.encoder = nn.ModuleList(
+            Layer(config, has_memory=False, pattern=config.encoder_pattern)
+            for _ in range(config.encoder_layers)
+        )
         self.decoder = nn.ModuleList(Layer(config, has_memory=True) for _ in range(config.decoder_layers))
         is_pre_norm = config.norm == "pre"
         self.encoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
         self.decoder_norm = nn.LayerNorm(size) if is_pre_norm else nn.Identity()
         self.output = nn.Linear(size, target_vocabulary_size)
-        self._initialise()
+        initialise(self, size)
         if config.tie_embeddings != "none":
             self.output.weight = self.target_embedding.words.weight
         if config.tie_embeddings == "three-way":
             if source_vocabulary_size != target_vocabulary_size:
                 raise UserError("model.tie_embeddings three-way needs one vocabulary for both sides")
             self.source_embedding.words.weight = self.target_embedding.words.weight
-
-    def _initialise(self) -> None:
-        """Matrices Xavier uniform; embeddings with a deviation of 1 / √size, which their scale makes 1."""
-        for module in self.modules():
-            if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=self.config.model_size**-0.5)
-            elif isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
 
     # ------------------------------------------------------------------ all positions at once: training
 
@@ -298,11 +298,13 @@ class TransformerTranslator(nn.Module):
         with torch.autocast(words.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             memory = self.encode(batch.source, mask)
             if teacher_forcing_ratio < 1.0:
-                forced = draw_forced(words, teacher_forcing_ratio, teacher_forcing_unit, generator)
-                with torch.no_grad():
-                    predicted = self.output(self.decode(words, memory)).argmax(-1)
-                read = torch.where(forced[:, 1:], words[:, 1:], predicted[:, :-1])
-                words = torch.cat([words[:, :1], read], 1)
+                words = mix_with_predictions(
+                    words,
+                    lambda read: self.output(self.decode(read, memory)),
+                    teacher_forcing_ratio,
+                    teacher_forcing_unit,
+                    generator,
+                )
             features = self.decode(words, memory)  # [batch, steps, size]
         is_real = targets != PADDING
         features, wanted = features[is_real].to(self.output.weight.dtype), targets[is_real]
@@ -324,7 +326,7 @@ class TransformerTranslator(nn.Module):
         """
         x = self.source_embedding(source)  # [batch, keys, size]
         weights = []
-        only = None if bool(mask.all()) else mask
+        only = None if bool(mask.all()) else mask  # without a mask the attention has less to do
         for layer in self.encoder:
             x, _, self_weights, _ = layer(x, only, return_weights=with_attention)
             weights.append(self_weights)
@@ -349,9 +351,9 @@ class TransformerTranslator(nn.Module):
 
     def step(self, previous: Int[Tensor, "batch beams"], state: DecoderPast, memory: Memory) -> StepOutput:
         """Read the previous word of every beam; give the next word's logits and where the step looked."""
-        is_own, positions, step = state.with_step()
+        is_own, positions, step = state.with_step()  # [batch, beams, slots], [slots], a number
         x = self.target_embedding(previous, position=step)  # [batch, beams, size]
-        has_others = is_own.shape[2] > step + 1
+        has_others = is_own.shape[2] > step + 1  # more slots than steps: some are of other hypotheses
         now, self_weights, cross_weights = [], [], []
         for layer, past, keys in zip(self.decoder, state.layers, memory.layers, strict=True):
             out = layer(

@@ -1,5 +1,6 @@
 """What every translation model takes and gives, whatever its family."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -48,3 +49,37 @@ def draw_forced(
     shape = words.shape if unit == "step" else (words.size(0), 1)
     drawn = torch.rand(shape, generator=generator, device=words.device) < ratio
     return drawn.expand(words.shape)
+
+
+def mix_with_predictions(
+    words: Int[Tensor, "batch steps"],
+    predict: Callable[[Int[Tensor, "batch steps"]], Float[Tensor, "batch steps vocabulary"]],
+    ratio: float,
+    unit: str,
+    generator: torch.Generator | None,
+) -> Int[Tensor, "batch steps"]:
+    """Put the model's own predictions where the reference is not read (Mihaylova and Martins 2019).
+
+    They come of a first pass that reads the reference alone; no gradient goes through it.
+
+    Args:
+        words: y_0 … y_{n-1}, what a decoder reads; y_0 always stays.
+        predict: from such words to the logits of the word after each.
+        ratio: probability of reading the reference.
+        unit: whether that is drawn for each "step" or for each "sentence".
+        generator: what draws; None: torch's own.
+    """
+    forced = draw_forced(words, ratio, unit, generator)
+    device = words.device.type
+    # Autocast keeps the narrower weights that it makes. Many versions of torch would take those of this pass
+    # in the second one too, and the parameters would get no gradient (pytorch/pytorch#112583, #165068).
+    without_keeping = torch.autocast(
+        device,
+        torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+        cache_enabled=False,
+    )
+    with torch.no_grad(), without_keeping:
+        predicted = predict(words).argmax(-1)  # [batch, steps]
+    read = torch.where(forced[:, 1:], words[:, 1:], predicted[:, :-1])
+    return torch.cat([words[:, :1], read], 1)
