@@ -36,13 +36,13 @@ class Reading(NamedTuple):
 class ReadPrompt(NamedTuple):
     """The beginnings of a batch of texts, read but for their last token, which the first step reads."""
 
-    past: DecoderPast
+    past: DecoderPast | None  # what the first step goes on from; None where texts have left the batch
     attention: dict[str, Float[Tensor, "batch layers heads queries queries"]]  # "prompt", if it was asked for
     with_attention: bool  # whether the steps return weights
 
     def select(self, rows: Int[Tensor, " n"]) -> "ReadPrompt":
-        """The beginnings of these texts of the batch alone, in this order, for steps: without `attention`."""
-        return ReadPrompt(self.past.select(rows, torch.zeros_like(rows)[:, None]), {}, self.with_attention)
+        """What later steps of these texts need, which have all else in their state: no copy of the past."""
+        return ReadPrompt(None, {}, self.with_attention)
 
 
 class LanguageModel(nn.Module):
@@ -170,6 +170,7 @@ class LanguageModel(nn.Module):
 
     def initial_state(self, memory: ReadPrompt) -> DecoderPast:
         """What the model has read before the first step, with one beam per text."""
+        assert memory.past is not None, "a selection is for later steps; it has no state before the first"
         return memory.past
 
     def step(
