@@ -278,8 +278,10 @@ class MultiHeadAttention(nn.Module):
 
     def _kept_heads(self, context: Tensor) -> Tensor:
         """Which heads of a sentence are kept, [batch, heads, 1, 1], scaled by their number; one at least."""
-        kept = torch.rand(context.shape[:2], device=context.device) >= self.drop_head  # [batch, heads]
-        kept[torch.arange(len(kept)), torch.randint(self.heads, (len(kept),))] |= ~kept.any(1)
+        device, sentences = context.device, len(context)
+        kept = torch.rand(context.shape[:2], device=device) >= self.drop_head  # [batch, heads]
+        one = torch.randint(self.heads, (sentences,), device=device)  # for sentences that would lose all
+        kept[torch.arange(sentences, device=device), one] |= ~kept.any(1)
         scale = self.heads / kept.sum(1, keepdim=True)
         return (kept * scale).to(context.dtype)[..., None, None]
 

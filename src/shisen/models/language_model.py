@@ -5,7 +5,7 @@
 (Radford et al. 2018, "Improving language understanding by generative pre-training", and 2019, "Language
 models are unsupervised multitask learners"; the layers are those of Vaswani et al. 2017,
 https://arxiv.org/abs/1706.03762, without cross-attention.) GPT-2's own choices are ``norm: pre``,
-``activation: gelu``, ``positions: learned``.
+``activation: gelu`` (which it approximates with a tanh), ``positions: learned``.
 
 What decoding calls the source is here the beginning of the text, ``<s>`` and a prompt.
 """
