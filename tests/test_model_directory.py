@@ -92,6 +92,7 @@ BROKEN = [
     ("model.safetensors", Path.unlink, r"is not a model directory: it has no model\.safetensors"),
     ("config.json", truncate, r"config\.json is not valid JSON"),
     ("config.json", lambda path: path.write_text("[]"), r"config\.json should hold a JSON object"),
+    ("config.json", lambda path: path.write_text("[" * 100_000), r"config\.json is not valid JSON"),
     ("config.json", lambda path: path.write_bytes(b"\xff\xfe"), r"config\.json is not valid JSON"),
     (
         "config.json",

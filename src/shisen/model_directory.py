@@ -236,7 +236,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text("utf-8"))
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8; or nested without end
         raise UserError(f"{path} is not valid JSON ({error}): it is truncated or another file") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error

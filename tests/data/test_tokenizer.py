@@ -324,6 +324,7 @@ def _damaged(document: dict, change) -> str:
     ("content", "message"),
     [
         (lambda d: json.dumps(d)[:200], "not a whole JSON file; was it truncated"),
+        (lambda d: "[" * 100_000, "not a whole JSON file; was it truncated"),
         (lambda d: "", "not a whole JSON file"),
         (lambda d: "[1, 2]", "not a tokenizer of shisen"),
         (lambda d: json.dumps(d["tokenizer"]), "not a tokenizer of shisen"),

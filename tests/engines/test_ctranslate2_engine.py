@@ -1,5 +1,8 @@
 """A translator on CTranslate2: the same objects, options and limits as on PyTorch; beam search near to it."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -187,3 +190,61 @@ def test_without_the_extra_it_says_so(directory, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ctranslate2", None)
     with pytest.raises(UserError, match=r'pip install "shisen\[ctranslate2\]"'):
         Translator.load(directory)
+
+
+def swap_tokenizers(directory):
+    shutil.copy(directory / "target_tokenizer.json", directory / "source_tokenizer.json")
+
+
+def swap_vocabularies(directory):
+    shutil.copy(directory / "source_vocabulary.json", directory / "target_vocabulary.json")
+
+
+def lose_vocabulary(directory):
+    (directory / "target_vocabulary.json").unlink()
+
+
+def nest_manifest(directory):
+    (directory / "shisen_export.json").write_text("[" * 100_000)
+
+
+def with_entries(**entries):
+    def change(directory):
+        path = directory / "shisen_export.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | entries))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (swap_tokenizers, r"source_tokenizer\.json and source_vocabulary\.json hold other tokens"),
+        (swap_vocabularies, r"target_tokenizer\.json and target_vocabulary\.json hold other tokens"),
+        (lose_vocabulary, r"vocabulary\.json cannot be read"),
+        (nest_manifest, r"shisen_export\.json is no manifest"),
+        (with_entries(config=None), r"\(config is None\): export it again"),
+        (with_entries(details=[]), r"\(details is \[\]\)"),
+        (with_entries(details={"positions": "many", "attention": {}}), r"\(positions is 'many'\)"),
+        (with_entries(details={"positions": 9, "attention": [1]}), r"\(attention is \[1\]\)"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_one_line(directory, tmp_path, change, message):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(directory, damaged)
+    change(damaged)
+    with pytest.raises(UserError, match=message):
+        Translator.load(damaged)
+
+
+def test_one_vocabulary_for_both_sides_is_found(tmp_path):
+    model = save_small_transformer(tmp_path / "model", is_joint=True)
+    export_model(model, "ctranslate2", tmp_path / "out")
+    assert (tmp_path / "out/shared_vocabulary.json").is_file()
+    assert len(Translator.load(tmp_path / "out").translate(SOURCES)) == len(SOURCES)
+
+
+@pytest.mark.parametrize("device", ["cuda:x", "cpu:-1", "abacus"])
+def test_a_device_that_is_none_is_one_line(directory, device):
+    with pytest.raises(UserError, match=f"there is no device '{device}' here"):
+        Translator.load(directory, device)

@@ -1,6 +1,7 @@
 """Exported to ONNX, every network takes the same steps: any batch, any length, run without PyTorch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -179,3 +180,33 @@ def test_what_the_graphs_do_not_hold_is_named(config, word):
 def test_another_export_is_not_run(tmp_path):
     with pytest.raises(UserError, match=r"shisen_export\.json cannot be read"):
         OnnxModel(save_small_model(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("decoder_step.onnx", b"truncated", r"decoder_step\.onnx cannot be loaded by onnxruntime"),
+        ("encoder.onnx", None, r"encoder\.onnx cannot be loaded by onnxruntime"),
+        ("shisen_export.json", "details", r"shisen_export\.json is no manifest .* \(memory is None\)"),
+    ],
+)
+def test_a_damaged_export_is_one_line(export_of, tmp_path, name, content, message):
+    _, out = export_of(RECURRENT[0])
+    damaged = tmp_path / "damaged"
+    shutil.copytree(out, damaged)
+    if content == "details":
+        manifest = json.loads((damaged / name).read_text("utf-8"))
+        del manifest["details"]["memory"]
+        (damaged / name).write_text(json.dumps(manifest), "utf-8")
+    elif content is None:
+        (damaged / name).unlink()
+    else:
+        (damaged / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        OnnxModel(damaged)
+
+
+def test_one_string_is_not_taken_for_a_list_of_letters(export_of):
+    _, out = export_of(RECURRENT[0])
+    with pytest.raises(UserError, match="wants a list of sentences"):
+        OnnxModel(out).translate(LINES[0])

@@ -79,7 +79,7 @@ class Tokenizer:
             document = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"{path}: cannot read the tokenizer ({error.strerror})") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UserError(f"{path}: not a whole JSON file; was it truncated?") from None
         if not isinstance(document, dict) or "shisen_tokenizer" not in document:
             raise UserError(f"{path}: not a tokenizer of shisen (it has no entry shisen_tokenizer)")

@@ -23,7 +23,7 @@ from shisen.data.vocabulary import BEGIN, END, PADDING, SPECIAL_TOKENS
 from shisen.decoding import BeamOptions, Hypothesis, LengthLimits, SamplingOptions, length_normaliser
 from shisen.engines.interface import Decoding
 from shisen.errors import UserError
-from shisen.export.manifest import Manifest
+from shisen.export.manifest import Manifest, check_details
 
 _PATIENCE = 2
 """How many times the beam's places have to be finished. Of 500 sentences of the Tanaka corpus with a beam of
@@ -61,9 +61,10 @@ class CTranslate2Engine:
         target_tokenizer: Tokenizer,
         device: str = "cpu",
     ) -> None:
+        check_details(directory, manifest, {"positions": (int, type(None)), "attention": dict})
         self.device = device
-        self.longest: int | None = manifest.details.get("positions")
-        attention = manifest.details.get("attention", {})
+        self.longest: int | None = manifest.details["positions"]
+        attention = manifest.details["attention"]
         self.map_metadata: Mapping[str, str | int | float] = {
             "engine": self.name,
             "layer": attention.get("layer", "last"),
@@ -278,6 +279,8 @@ class CTranslate2Engine:
                 'the engine ctranslate2 needs an extra: pip install "shisen[ctranslate2]"'
             ) from None
         kind, _, index = str(self.device).partition(":")
+        if index and not index.isdecimal():
+            raise UserError(f"there is no device {str(self.device)!r} here (the GPU's number is {index!r})")
         try:
             return ctranslate2.Translator(str(self._directory), kind, device_index=int(index or 0))
         except (ValueError, RuntimeError) as error:

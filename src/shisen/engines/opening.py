@@ -1,14 +1,16 @@
 """Which engine runs what a directory holds."""
 
+import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shisen.data.tokenizer import Tokenizer
 from shisen.engines.ctranslate2_engine import CTranslate2Engine
 from shisen.engines.interface import Engine
 from shisen.errors import UserError
-from shisen.export.manifest import is_exported, read_manifest
+from shisen.export.manifest import Manifest, is_exported, read_manifest
 from shisen.model_directory import (
     GENERATION_CONFIG,
     SOURCE_TOKENIZER,
@@ -74,7 +76,7 @@ def open_engine(directory: Path | str, engine: str | None = None, device: str = 
         )
     if engine == "torch":
         raise UserError(f"{directory} was exported to ctranslate2; the engine torch runs model directories")
-    return _open_ctranslate2(directory, device)
+    return _open_ctranslate2(directory, manifest, device)
 
 
 def with_torch(loaded: LoadedModel, device: str = "cpu") -> Opened:
@@ -101,15 +103,14 @@ def _refuse_to_convert(directory: Path) -> Opened:
     )
 
 
-def _open_ctranslate2(directory: Path, device: str) -> Opened:
-    from shisen.data.tokenizer import Tokenizer
-
-    manifest = read_manifest(directory)
+def _open_ctranslate2(directory: Path, manifest: Manifest, device: str) -> Opened:
     generation_config = read_json(directory / GENERATION_CONFIG)
     source = Tokenizer.load(directory / SOURCE_TOKENIZER)
     target = Tokenizer.load(directory / TARGET_TOKENIZER)
     if not (directory / _PARAMETERS).is_file():
         raise UserError(f"{directory} is not a whole export: it has no {_PARAMETERS}; export the model again")
+    _check_vocabulary(directory, "source", source)
+    _check_vocabulary(directory, "target", target)
     return Opened(
         CTranslate2Engine(directory, manifest, source, target, device),
         source,
@@ -118,3 +119,18 @@ def _open_ctranslate2(directory: Path, device: str) -> Opened:
         generation_config,
         fingerprint_of(directory, (_PARAMETERS, SOURCE_TOKENIZER, TARGET_TOKENIZER)),
     )
+
+
+def _check_vocabulary(directory: Path, side: str, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer of another model: tokens go to the engine and come back by their names."""
+    own = directory / f"{side}_vocabulary.json"
+    path = own if own.is_file() else directory / "shared_vocabulary.json"  # written where both are the same
+    try:
+        tokens = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}): export the model again") from error
+    if tokens != tokenizer.tokens(range(len(tokenizer))):
+        raise UserError(
+            f"{directory}: {side}_tokenizer.json and {path.name} hold other tokens: the files are not of one "
+            "model; export it again"
+        )

@@ -1,6 +1,7 @@
 """What an exported directory says of itself: ``shisen_export.json``, beside the files of the target."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,8 +53,31 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        return Manifest(**json.loads(path.read_text("utf-8")))
+        entries = json.loads(path.read_text("utf-8"))
+        if isinstance(entries, dict):
+            _check_types(path, entries, {"target": str, "config": dict, "details": dict})
+        return Manifest(**entries)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no manifest of an exported model ({error}): export it again") from error
+
+
+def check_details(directory: Path, manifest: Manifest, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Refuse a manifest whose details are not of the types that a reader of its target needs.
+
+    Raises:
+        UserError: One is missing, or of another type.
+    """
+    _check_types(directory / MANIFEST, manifest.details, kinds)
+
+
+def _check_types(
+    path: Path, entries: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]
+) -> None:
+    for name, kind in kinds.items():
+        value = entries.get(name)
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise UserError(
+                f"{path} is no manifest of an exported model ({name} is {value!r:.40}): export it again"
+            )

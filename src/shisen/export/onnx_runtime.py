@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from shisen.data.tokenizer import Tokenizer
 from shisen.errors import UserError
-from shisen.export.manifest import read_manifest
+from shisen.export.manifest import check_details, read_manifest
 
 Tensors = dict[str, np.ndarray]
 
@@ -41,7 +41,7 @@ class OnnxModel:
         threads: Of arithmetic; 0: onnxruntime's own choice.
 
     Raises:
-        UserError: onnxruntime is not installed, or the directory is another one.
+        UserError: onnxruntime is not installed, or the directory is another one or damaged.
     """
 
     def __init__(self, directory: str | Path, threads: int = 0) -> None:
@@ -53,6 +53,8 @@ class OnnxModel:
         manifest = read_manifest(directory)
         if manifest.target != "onnx":
             raise UserError(f"{directory} was exported to {manifest.target}, not to onnx")
+        kinds = {"memory": list, "state": list, "padding": int, "begin": int, "end": int}
+        check_details(directory, manifest, kinds)
         self.memory_names: list[str] = manifest.details["memory"]
         self.state_names: list[str] = manifest.details["state"]
         self.padding, self.begin, self.end = (manifest.details[name] for name in ("padding", "begin", "end"))
@@ -62,8 +64,7 @@ class OnnxModel:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._encoder, self._step = (
-            onnxruntime.InferenceSession(str(directory / name), options, ["CPUExecutionProvider"])
-            for name in ("encoder.onnx", "decoder_step.onnx")
+            _session(directory / name, options) for name in ("encoder.onnx", "decoder_step.onnx")
         )
 
     def encode(self, source: Int[np.ndarray, "batch keys"]) -> tuple[Tensors, Tensors]:
@@ -115,6 +116,8 @@ class OnnxModel:
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """Translate sentences together, greedily; an empty one has an empty translation."""
+        if isinstance(texts, str):
+            raise UserError("translate wants a list of sentences, and was given one string")
         ids = self.source_tokenizer.encode_batch(texts)
         rows = [row for row, words in enumerate(ids) if words]
         found = self.greedy([[*ids[row], self.end] for row in rows])
@@ -122,3 +125,16 @@ class OnnxModel:
         for row, words in zip(rows, found, strict=True):
             translations[row] = self.target_tokenizer.decode(words)
         return translations
+
+
+def _session(path: Path, options: Any) -> Any:
+    """A graph, loaded; onnxruntime itself refuses parameters in files outside the graph's folder."""
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    except Exception as error:  # it raises a kind for each code of its own, which derive from Exception alone
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be loaded by onnxruntime ({reason}): export the model again"
+        ) from error
