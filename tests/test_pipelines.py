@@ -11,7 +11,7 @@ import shisen
 from shisen.errors import UserError
 from shisen.model_directory import load_model
 from shisen.pipelines import LongSourceError, Translation, Translator
-from small_model import SOURCES, save_small_model
+from small_model import SOURCES, TARGETS, save_small_model
 
 LINES = [*SOURCES, "the dog sat .", "", "i read a mat on books .", "learning", "  ", "cat " * 9]
 FAMILIES = [
@@ -332,3 +332,18 @@ def test_the_model_is_in_evaluation_mode_and_its_parameters_are_untouched(direct
     one, other = (translator.translate(SOURCES[0]) for _ in range(2))
     assert_same(one, other)
     assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+def test_null_in_the_generation_config_stands_for_what_is_usual(tmp_path):
+    nothing = {"beam_size": None, "length_penalty": None, "max_length": None, "max_length_ratio": None}
+    usual = Translator.load(save_small_model(tmp_path / "usual"))
+    empty = Translator.load(save_small_model(tmp_path / "empty", generation=nothing))
+    one, other = usual.translate(SOURCES), empty.translate(SOURCES)
+    assert [(found.tokens, found.score) for found in one] == [(found.tokens, found.score) for found in other]
+
+
+@pytest.mark.parametrize("penalty", [-1.0, 1e308])
+def test_forced_decoding_refuses_the_same_length_penalties(tmp_path, penalty):
+    translator = Translator.load(save_small_model(tmp_path / "model"))
+    with pytest.raises(UserError, match="length_penalty is"):
+        translator.force(SOURCES[0], TARGETS[0], length_penalty=penalty)

@@ -20,6 +20,7 @@ from shisen.decoding import (
     LengthLimits,
     SamplingOptions,
     beam_search,
+    check_length_penalty,
     greedy,
     length_normaliser,
     sample,
@@ -359,6 +360,7 @@ class TextGenerator:
     def _read(self, texts: list[list[int]], with_attention: bool) -> list[Hypothesis]:
         """What the model makes of a batch of texts, each as if it had produced it."""
         penalty = self._default("length_penalty", 1.0, float)
+        check_length_penalty(penalty)
         longest = max(map(len, texts))
         padded = [[BEGIN, *ids] + [PADDING] * (longest - len(ids)) for ids in texts]
         words = torch.tensor(padded, device=self.device)  # [batch, longest + 1]
@@ -389,7 +391,9 @@ class TextGenerator:
 
     def _default(self, name: str, fallback: Any, kind: type[int] | type[float]) -> Any:
         """The model's own setting, checked to be a number."""
-        value = self.generation_config.get(name, fallback)
+        value = self.generation_config.get(name)
+        if value is None:  # null stands for what is usual, too
+            return fallback
         allowed = (int, float) if kind is float else (int,)
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise UserError(f"generation_config.json: {name} should be a number, and is {value!r}")

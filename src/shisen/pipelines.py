@@ -17,6 +17,7 @@ from shisen.decoding import (
     Hypothesis,
     LengthLimits,
     SamplingOptions,
+    check_length_penalty,
 )
 from shisen.engines import Decoding, open_engine
 from shisen.engines.opening import Opened, with_torch
@@ -388,15 +389,19 @@ class Translator:
         ]
 
     def _length_penalty(self, asked: float | None) -> float:
-        return float(asked) if asked is not None else self._default("length_penalty", 1.0, float)
+        penalty = float(asked) if asked is not None else self._default("length_penalty", 1.0, float)
+        check_length_penalty(penalty)
+        return penalty
 
     def _default(self, name: str, fallback: Any, kind: type[int] | type[float]) -> Any:
         """The model's own setting, checked to be a number."""
-        value = self.generation_config.get(name, fallback)
+        value = self.generation_config.get(name)
+        if value is None:  # null stands for what is usual, too
+            return fallback
         allowed = (int, float) if kind is float else (int,)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, allowed)):
+        if isinstance(value, bool) or not isinstance(value, allowed):
             raise UserError(f"generation_config.json: {name} should be a number, and is {value!r}")
-        return value if value is None else kind(value)
+        return kind(value)
 
 
 def _texts(text: str | Sequence[str]) -> list[str]:

@@ -5,7 +5,13 @@ from shisen.decoding.forcing import force
 from shisen.decoding.greedy_search import greedy
 from shisen.decoding.hypothesis import Hypothesis, length_normaliser
 from shisen.decoding.interface import DecodableModel
-from shisen.decoding.options import BeamOptions, Constraints, LengthLimits, SamplingOptions
+from shisen.decoding.options import (
+    BeamOptions,
+    Constraints,
+    LengthLimits,
+    SamplingOptions,
+    check_length_penalty,
+)
 from shisen.decoding.sampling import sample
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     "LengthLimits",
     "SamplingOptions",
     "beam_search",
+    "check_length_penalty",
     "force",
     "greedy",
     "length_normaliser",

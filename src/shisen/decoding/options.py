@@ -9,6 +9,9 @@ from torch import Tensor
 
 from shisen.errors import UserError
 
+_MOST_LENGTH_PENALTY = 10  # makes 10^22 of 1,000 tokens; published ones are below 2
+_COLDEST, _HOTTEST = 1e-6, 1e6  # logits divided by these are numbers of float32 still
+
 
 @dataclass(frozen=True)
 class LengthLimits:
@@ -79,7 +82,7 @@ class BeamOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         _at_least("beam_size", self.beam_size, 1)
-        _at_least("length_penalty", self.length_penalty, 0)
+        check_length_penalty(self.length_penalty)
         _at_least("n_best", self.n_best, 1)
         if self.n_best > self.beam_size:
             raise UserError(
@@ -111,12 +114,27 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         _above("temperature", self.temperature, 0)
+        if not _COLDEST <= self.temperature <= _HOTTEST:
+            raise UserError(
+                f"temperature is {self.temperature}; it must be from {_COLDEST:g} to {_HOTTEST:,.0f}"
+            )
         _at_least("top_k", self.top_k, 0)
         _at_least("samples", self.samples, 1)
         _at_least("seed", self.seed, 0)
-        _at_least("length_penalty", self.length_penalty, 0)
+        check_length_penalty(self.length_penalty)
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+
+
+def check_length_penalty(value: float) -> None:
+    """Refuse an α below 0, or one at which `length_normaliser` leaves the numbers of float32.
+
+    Raises:
+        UserError: It is out of range.
+    """
+    _at_least("length_penalty", value, 0)
+    if value > _MOST_LENGTH_PENALTY:
+        raise UserError(f"length_penalty is {value}; it must be at most {_MOST_LENGTH_PENALTY}")
 
 
 def _at_least(name: str, value: int | float, minimum: int) -> None:
