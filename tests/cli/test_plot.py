@@ -224,6 +224,12 @@ def test_curves_of_runs_are_drawn(tmp_path):
         (["attention", "lost.attn.safetensors", "--out", "a.png"], "lost.attn.safetensors: no such file"),
         (["attention", "bad.attn.safetensors", "--out", "a.png"], "bad.attn.safetensors: not a whole file"),
         (["attention", "one.attn.safetensors", "--number", "5", "--out", "a.png"], "holds 1 attention maps"),
+        (["attention", "one.attn.safetensors", SENTENCE, "--out", "a.png"], "the sentence is for models"),
+        (
+            ["attention", "one.attn.safetensors", "--translation", "x", "--out", "a.png"],
+            "--translation is for models",
+        ),
+        (["attention", "model", SENTENCE, "--number", "1", "--out", "a.png"], "--number chooses a map of a"),
         (["curves", "nowhere", "--out", "a.png"], "no such training log"),
         (["curves", "trained", "--out", "a.png"], "trained/training_log.jsonl: no such training log"),
         (["curves", "trained", "--out", "a.jpeg"], "the extension .jpeg names no image format"),

@@ -123,3 +123,17 @@ def test_preparing_one_text_learns_one_tokenizer(tmp_path):
     assert opened.validation is not None
     np.testing.assert_array_equal(opened.train.target.ids, opened.validation.target.ids)
     assert opened.source_tokenizer.fingerprint == opened.target_tokenizer.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source_column": "en"}, "text: holds lines, of which there is no column en"),
+        ({"source_column": 2}, "text: holds lines, of which there is no column 2"),
+        ({"split": "test"}, "text: is a file, which has no split test"),
+    ],
+)
+def test_a_plain_file_has_neither_columns_nor_splits(tmp_path, settings, message):
+    text = write(tmp_path / "text", "\n".join(LINES))
+    with pytest.raises(UserError, match=message):
+        list(read_text(ParallelTextConfig(source=text, **settings)))

@@ -83,6 +83,7 @@ def plot_attention(
         raise UserError(
             "--grid draws the layers and heads of one run; leave it out, or --bars and other runs"
         )
+    _check_options_are_read(runs, sentence, translation, number)
     maps: dict[str, AttentionMap] = {}
     titles: dict[str, str] = {}
     for name, run in zip(_names_of(runs), runs, strict=True):
@@ -167,6 +168,16 @@ def _split_arguments(arguments: list[str]) -> tuple[list[Path], str]:
     if not sentence.strip():
         raise UserError("the sentence is empty: there is nothing to attend to")
     return [Path(run) for run in runs], sentence
+
+
+def _check_options_are_read(runs: list[Path], sentence: str, translation: str | None, number: int) -> None:
+    """Refuse what would change nothing: a sentence for saved attention alone, a number for models alone."""
+    are_saved = [_is_saved_attention(run) for run in runs]
+    if all(are_saved) and (sentence or translation is not None):
+        what = "the sentence" if sentence else "--translation"
+        raise UserError(f"{what} is for models; saved attention is drawn as it is: leave {what} out")
+    if number and not any(are_saved):
+        raise UserError("--number chooses a map of a file (.attn.safetensors); a model has one of each kind")
 
 
 def _is_saved_attention(argument: str | Path) -> bool:

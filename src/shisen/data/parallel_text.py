@@ -142,6 +142,8 @@ def _form_of(config: ParallelTextConfig, role: Role, columns: Columns) -> Form:
     if path.is_dir():
         return _form_of_directory(path, columns, splits)
     if path.exists():
+        if config.split is not None:
+            raise UserError(f"{path}: is a file, which has no split {config.split}; leave split out")
         return _form_of_file(path, columns)
     if _HUB_ID.fullmatch(config.source) and not (path.parent.exists() or path.suffix in _FILE_SUFFIXES):
         return DataSet(config.source, splits, columns)
@@ -163,8 +165,10 @@ def _form_of_file(path: Path, columns: Columns) -> Form:
         return TabSeparated(path, columns)
     if name.endswith((".jsonl", ".ndjson")):
         return JsonLines(str(path), columns)
-    if len(columns) == 1:
+    if columns == (None,):
         return OneFile(path)
+    if len(columns) == 1:
+        raise UserError(f"{path}: holds lines, of which there is no column {columns[0]}; leave it out")
     raise UserError(
         f"{path}: holds one side only; name the other side's file as target. Both sides in one place are "
         "a .tsv or .jsonl file, a directory of splits or a Hub data set"
