@@ -47,6 +47,8 @@ format: $(VENV)/.installed-dev  ## Let ruff rewrite the files
 bench: $(VENV)/.installed-dev  ## Run the benchmarks on the corpus in DATA=folder (long; see docs/benchmarks.md)
 	@test -d "$(DATA)" || { echo "make: say where the corpus is: make bench DATA=folder (benchmarks/README.md)" >&2; exit 2; }
 	$(BIN)/python benchmarks/joeynmt_comparison.py --data "$(DATA)"
+	$(BIN)/python benchmarks/joeynmt_comparison.py --family transformer --data "$(DATA)"
+	$(BIN)/python benchmarks/mechanisms.py --data "$(DATA)"
 	$(BIN)/python benchmarks/reduced_precision.py --data "$(DATA)"
 	$(BIN)/python benchmarks/additive_attention_memory.py
 	$(BIN)/python benchmarks/multi_head_attention.py
