@@ -231,6 +231,7 @@ def test_a_model_that_gives_no_numbers_is_reported():
         (lambda: BeamOptions(length_penalty=-1.0), "length_penalty is -1"),
         (lambda: BeamOptions(length_penalty=math.nan), "length_penalty is nan"),
         (lambda: BeamOptions(length_penalty=1e308), "length_penalty is 1e[+]308; it must be at most 10"),
+        (lambda: BeamOptions(10**9), "beam_size is 1000000000; it must be at most 10000"),
         (lambda: BeamOptions(beam_size=2, n_best=3), "n_best is 3, but a beam of 2"),
         (lambda: LengthLimits(max_length=0), "max_length is 0"),
         (lambda: LengthLimits(max_length=3, min_length=4), "less than min_length"),

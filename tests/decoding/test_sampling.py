@@ -112,6 +112,7 @@ def test_limits_and_constraints_hold():
         ({"temperature": 1e300}, "temperature is 1e[+]300; it must be from 1e-06 to 1,000,000"),
         ({"temperature": 1e-300}, "temperature is 1e-300; it must be from 1e-06"),
         ({"length_penalty": 11.0}, "length_penalty is 11.0; it must be at most 10"),
+        ({"samples": 200_000}, "samples is 200000; it must be at most 100000"),
         ({"top_k": -1}, "top_k is -1"),
         ({"top_p": 0.0}, "top_p is 0.0; it must be above 0 and at most 1"),
         ({"top_p": 1.5}, "top_p is 1.5"),

@@ -96,6 +96,6 @@ def main(arguments: list[str] | None = None) -> None:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        _say("out of memory; a smaller --batch-size, --beam-size or --max-length needs less")
+        _say("out of memory; smaller --batch-size, --beam-size, --samples or --max-length need less")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

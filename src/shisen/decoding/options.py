@@ -9,6 +9,8 @@ from torch import Tensor
 
 from shisen.errors import UserError
 
+_MOST_BEAMS = 10_000  # more would fill the memory before the first step
+_MOST_SAMPLES = 100_000  # the same
 _MOST_LENGTH_PENALTY = 10  # makes 10^22 of 1,000 tokens; published ones are below 2
 _COLDEST, _HOTTEST = 1e-6, 1e6  # logits divided by these are numbers of float32 still
 
@@ -82,6 +84,7 @@ class BeamOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         _at_least("beam_size", self.beam_size, 1)
+        _at_most("beam_size", self.beam_size, _MOST_BEAMS)
         check_length_penalty(self.length_penalty)
         _at_least("n_best", self.n_best, 1)
         if self.n_best > self.beam_size:
@@ -120,6 +123,7 @@ class SamplingOptions:
             )
         _at_least("top_k", self.top_k, 0)
         _at_least("samples", self.samples, 1)
+        _at_most("samples", self.samples, _MOST_SAMPLES)
         _at_least("seed", self.seed, 0)
         check_length_penalty(self.length_penalty)
         if not 0 < self.top_p <= 1:
@@ -133,13 +137,17 @@ def check_length_penalty(value: float) -> None:
         UserError: It is out of range.
     """
     _at_least("length_penalty", value, 0)
-    if value > _MOST_LENGTH_PENALTY:
-        raise UserError(f"length_penalty is {value}; it must be at most {_MOST_LENGTH_PENALTY}")
+    _at_most("length_penalty", value, _MOST_LENGTH_PENALTY)
 
 
 def _at_least(name: str, value: int | float, minimum: int) -> None:
     if not (math.isfinite(value) and value >= minimum):
         raise UserError(f"{name} is {value}; it must be at least {minimum}")
+
+
+def _at_most(name: str, value: int | float, maximum: int) -> None:
+    if value > maximum:
+        raise UserError(f"{name} is {value}; it must be at most {maximum}")
 
 
 def _above(name: str, value: int | float, bound: int) -> None:
