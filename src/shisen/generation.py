@@ -28,7 +28,7 @@ from shisen.decoding import (
 from shisen.devices import find_device
 from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
-from shisen.model_directory import LoadedModel, load_model
+from shisen.model_directory import LoadedModel, generation_setting, load_model
 from shisen.models import LanguageModel
 
 DEFAULT_BATCH_SIZE = 100
@@ -221,9 +221,15 @@ class TextGenerator:
             LongPromptError: A prompt has more tokens than `max_prompt_length`; nothing was produced.
             UserError: A setting is out of range, or of drawing where nothing is drawn.
         """
-        limit = max_length if max_length is not None else self._default("max_length", 100, int)
+        limit = (
+            max_length
+            if max_length is not None
+            else generation_setting(self.generation_config, "max_length", 100, int)
+        )
         penalty = (
-            length_penalty if length_penalty is not None else self._default("length_penalty", 1.0, float)
+            length_penalty
+            if length_penalty is not None
+            else generation_setting(self.generation_config, "length_penalty", 1.0, float)
         )
         common: dict[str, Any] = {
             "lengths": LengthLimits(limit, min_length),
@@ -234,9 +240,13 @@ class TextGenerator:
         options: SamplingOptions | BeamOptions
         if beam_size is None:
             options = SamplingOptions(
-                temperature if temperature is not None else self._default("temperature", 1.0, float),
-                top_k if top_k is not None else self._default("top_k", 0, int),
-                top_p if top_p is not None else self._default("top_p", 1.0, float),
+                temperature
+                if temperature is not None
+                else generation_setting(self.generation_config, "temperature", 1.0, float),
+                top_k if top_k is not None else generation_setting(self.generation_config, "top_k", 0, int),
+                top_p
+                if top_p is not None
+                else generation_setting(self.generation_config, "top_p", 1.0, float),
                 samples,
                 seed or 0,
                 penalty,
@@ -359,7 +369,7 @@ class TextGenerator:
     @torch.inference_mode()
     def _read(self, texts: list[list[int]], with_attention: bool) -> list[Hypothesis]:
         """What the model makes of a batch of texts, each as if it had produced it."""
-        penalty = self._default("length_penalty", 1.0, float)
+        penalty = generation_setting(self.generation_config, "length_penalty", 1.0, float)
         check_length_penalty(penalty)
         longest = max(map(len, texts))
         padded = [[BEGIN, *ids] + [PADDING] * (longest - len(ids)) for ids in texts]
@@ -388,16 +398,6 @@ class TextGenerator:
                 number = first_number + index + 1
                 raise LongPromptError(index, number, len(ids), self.max_prompt_length)
         return encoded
-
-    def _default(self, name: str, fallback: Any, kind: type[int] | type[float]) -> Any:
-        """The model's own setting, checked to be a number."""
-        value = self.generation_config.get(name)
-        if value is None:  # null stands for what is usual, too
-            return fallback
-        allowed = (int, float) if kind is float else (int,)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise UserError(f"generation_config.json: {name} should be a number, and is {value!r}")
-        return kind(value)
 
 
 def _whole(attention: Mapping[str, np.ndarray]) -> np.ndarray:

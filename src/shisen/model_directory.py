@@ -144,6 +144,23 @@ def family_of(directory: Path) -> str | None:
     return family if isinstance(family, str) else None
 
 
+def generation_setting(
+    config: Mapping[str, Any], name: str, fallback: Any, kind: type[int] | type[float]
+) -> Any:
+    """Return a model's own setting of decoding, or `fallback` where it has none or null.
+
+    Raises:
+        UserError: It is no number of this kind.
+    """
+    value = config.get(name)
+    if value is None:
+        return fallback
+    allowed = (int, float) if kind is float else (int,)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        raise UserError(f"{GENERATION_CONFIG}: {name} should be a number, and is {value!r}")
+    return kind(value)
+
+
 def fingerprint(directory: Path) -> str:
     """Return 16 hexadecimal digits that change when the parameters or the tokenizers change."""
     return fingerprint_of(directory, _FINGERPRINTED)

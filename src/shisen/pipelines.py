@@ -23,7 +23,7 @@ from shisen.engines import Decoding, open_engine
 from shisen.engines.opening import Opened, with_torch
 from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
-from shisen.model_directory import LoadedModel
+from shisen.model_directory import LoadedModel, generation_setting
 from shisen.translation import Translation
 
 __all__ = ["DEFAULT_BATCH_SIZE", "DEFAULT_MAX_SOURCE_LENGTH", "LongSourceError", "Translation", "Translator"]
@@ -189,13 +189,19 @@ class Translator:
             UserError: A setting is out of range.
         """
         lengths = LengthLimits(
-            max_length if max_length is not None else self._default("max_length", None, int),
+            max_length
+            if max_length is not None
+            else generation_setting(self.generation_config, "max_length", None, int),
             min_length,
-            self._default("max_length_ratio", 2.0, float),
+            generation_setting(self.generation_config, "max_length_ratio", 2.0, float),
         )
         constraints = Constraints(no_repeat_ngram, forbid_unknown)
         length_penalty = self._length_penalty(length_penalty)
-        beam_size = beam_size if beam_size is not None else self._default("beam_size", 5, int)
+        beam_size = (
+            beam_size
+            if beam_size is not None
+            else generation_setting(self.generation_config, "beam_size", 5, int)
+        )
         search: BeamOptions | SamplingOptions
         if sampling:
             search = SamplingOptions(temperature, top_k, top_p, n_best, seed, length_penalty)
@@ -389,19 +395,13 @@ class Translator:
         ]
 
     def _length_penalty(self, asked: float | None) -> float:
-        penalty = float(asked) if asked is not None else self._default("length_penalty", 1.0, float)
+        penalty = (
+            float(asked)
+            if asked is not None
+            else generation_setting(self.generation_config, "length_penalty", 1.0, float)
+        )
         check_length_penalty(penalty)
         return penalty
-
-    def _default(self, name: str, fallback: Any, kind: type[int] | type[float]) -> Any:
-        """The model's own setting, checked to be a number."""
-        value = self.generation_config.get(name)
-        if value is None:  # null stands for what is usual, too
-            return fallback
-        allowed = (int, float) if kind is float else (int,)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise UserError(f"generation_config.json: {name} should be a number, and is {value!r}")
-        return kind(value)
 
 
 def _texts(text: str | Sequence[str]) -> list[str]:
