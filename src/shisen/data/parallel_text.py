@@ -208,7 +208,9 @@ def _form_of_sides(folder: Path, columns: Columns, split: str) -> Form | None:
     if None not in columns or len(found := _suffixes_of(folder, split)) < 2:
         return None
     if len(columns) == 1:
-        raise UserError(f"{folder}: {split} has the sides {', '.join(found)}; say which one by source_column or --column")
+        raise UserError(
+            f"{folder}: {split} has the sides {', '.join(found)}; say which one by source_column or --column"
+        )
     raise UserError(
         f"{folder}: {split} has the sides {', '.join(found)}; say which is which by source_column "
         f"and target_column (source_column: {found[0]}, target_column: {found[1]})"
