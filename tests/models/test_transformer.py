@@ -56,6 +56,24 @@ def test_the_steps_with_their_cache_are_the_decoder_all_at_once(settings):
 
 
 @every_variant
+def test_the_gradient_through_the_steps_is_that_of_the_decoder_all_at_once(settings):
+    model = small_transformer(**settings)
+    batch = batch_of()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    wanted = batch.target[:, 1:, None]
+    at_once = model.output(
+        model.decode(batch.target[:, :-1], model.encode(batch.source, batch.source != PADDING))
+    )
+    steps = log_probabilities_of_steps(model, batch.source, batch.target)
+    both = [
+        torch.autograd.grad(scores.log_softmax(-1).gather(-1, wanted)[wanted != PADDING].sum(), parameters)
+        for scores in (at_once, steps)
+    ]
+    for expected, found in zip(*both, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)  # the steps' logits are float32
+
+
+@every_variant
 def test_the_loss_is_that_of_the_steps(settings):
     model = small_transformer(**settings)
     batch = batch_of()

@@ -2,8 +2,8 @@
 
 Every beam's keys of every step lie side by side in *slots*, and a mask says which slots are a hypothesis's
 own past. When hypotheses change places only this mask is reordered: keys and values stay where they are. They
-are copied when the room is full (which doubles it) and when sentences leave the batch. A step writes in
-place, so no gradient goes through several of them: training reads all positions at once.
+are copied when the room is full (which doubles it) and when sentences leave the batch. Where a gradient is to go
+through the steps, each of them has room of its own: what attention has read must not be written in again.
 """
 
 from typing import NamedTuple
@@ -41,8 +41,9 @@ class StepCache(NamedTuple):
         end = self.slots + added
         room = self.room
         # Where another step has been appended to the same past, that one has the room: this one gets its own.
-        if room is None or room.filled != self.slots or room.keys.shape[2] < end:
-            room = self._larger(step, max(_FIRST_ROOM, 2 * end))
+        is_traced = step.keys.requires_grad or step.values.requires_grad
+        if room is None or room.filled != self.slots or room.keys.shape[2] < end or is_traced:
+            room = self._larger(step, end if is_traced else max(_FIRST_ROOM, 2 * end))
         room.keys[:, :, self.slots : end] = step.keys
         room.values[:, :, self.slots : end] = step.values
         room.filled = end
