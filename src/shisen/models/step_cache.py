@@ -2,8 +2,8 @@
 
 Every beam's keys of every step lie side by side in *slots*, and a mask says which slots are a hypothesis's
 own past. When hypotheses change places only this mask is reordered: keys and values stay where they are. They
-are copied when the room is full (which doubles it) and when sentences leave the batch. Where a gradient is to go
-through the steps, each of them has room of its own: what attention has read must not be written in again.
+are copied when the room is full (which doubles it) and when sentences leave the batch. Where a gradient is to
+go through the steps, each has room of its own: what attention has read must not be written in again.
 """
 
 from typing import NamedTuple
