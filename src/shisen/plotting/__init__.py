@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shisen.plotting.bars import plot_bars
     from shisen.plotting.curves import plot_curves, read_training_log
+    from shisen.plotting.faithfulness import plot_faithfulness
     from shisen.plotting.heatmap import plot_comparison, plot_heatmap
     from shisen.plotting.patterns import plot_pattern, plot_patterns
     from shisen.plotting.style import Figure, save_figure
@@ -20,6 +21,7 @@ _HOMES = {
     "plot_bars": "shisen.plotting.bars",
     "plot_comparison": "shisen.plotting.heatmap",
     "plot_curves": "shisen.plotting.curves",
+    "plot_faithfulness": "shisen.plotting.faithfulness",
     "plot_heatmap": "shisen.plotting.heatmap",
     "plot_pattern": "shisen.plotting.patterns",
     "plot_patterns": "shisen.plotting.patterns",
@@ -32,6 +34,7 @@ __all__ = [
     "plot_bars",
     "plot_comparison",
     "plot_curves",
+    "plot_faithfulness",
     "plot_heatmap",
     "plot_pattern",
     "plot_patterns",
