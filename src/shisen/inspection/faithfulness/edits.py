@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -81,10 +82,13 @@ def decision_with(
         step: The number of the decision.
     """
 
+    mask = torch.ones_like(source, dtype=torch.bool)
+
     def decide(weights: Float[Tensor, "layers heads variants keys"]) -> Float[Tensor, "variants vocabulary"]:
         variants = weights.shape[2]
         beams = target.new_zeros(1, variants)
-        memory = model.encode(source, source > 0, True, edit=GivenWeights(weights))  # type: ignore[call-arg]
+        with torch.no_grad():  # the sentence is as it was: gradients go to the weights alone
+            memory = model.encode(source, mask, True, edit=GivenWeights(weights))  # type: ignore[call-arg]
         state = forced.states[step].select(beams[:, 0], beams)
         output = model.step(target[:, step, None].expand(1, variants), state, memory)
         return output.logits[0].softmax(-1)

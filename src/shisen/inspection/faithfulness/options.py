@@ -32,7 +32,7 @@ class FaithfulnessOptions:
         smallest_difference: A mean difference below this is none, however sure; all measures lie within
             [-1, 1].
         top: How many tokens the overlap of two rankings compares.
-        samples: Draws of the bootstrap, and of the sign-flip test.
+        samples: Draws of the bootstrap, and of the sign-flip test; 1,000 or more, or no p-value could be small.
         level: The probability of one or more false alarms among all tests, in (0, 1).
         seed: Of every draw.
 
@@ -62,7 +62,7 @@ class FaithfulnessOptions:
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
         least = {"longest": 1, "random_orders": 1, "permutations": 1, "integration_steps": 2, "top": 1}
-        least |= {"adversarial_decisions": 0, "adversarial_steps": 1, "samples": 100, "seed": 0}
+        least |= {"adversarial_decisions": 0, "adversarial_steps": 1, "samples": 1000, "seed": 0}
         least |= {name: 0 for name in ("layer", "head") if getattr(self, name) is not None}
         if self.sentences is not None:
             least["sentences"] = 1

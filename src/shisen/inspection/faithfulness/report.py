@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from shisen.inspection.faithfulness.paired_tests import bootstrap_interval
 
 if TYPE_CHECKING:
     from shisen.plotting.style import Figure
-
-Language = Literal["en", "ja"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +73,13 @@ class FaithfulnessReport:
         made = ", ".join(f"{result.test} ({result.rival})" for result in self.results)
         raise KeyError(f"no test {test} ({rival}) was made; there are {made}")
 
-    def verdict(self, language: Language = "en") -> str:
+    def verdict(self, language: str = "en") -> str:
         """One paragraph in plain words: on which tests attention did better, and by how much."""
         from shisen.inspection.faithfulness.verdict import verdict
 
         return verdict(self, language)
 
-    def plot(self, language: Language = "en") -> Figure:
+    def plot(self, language: str = "en") -> Figure:
         """The verdict as a figure: the effect of every test, and what erasing tokens does."""
         from shisen.plotting.faithfulness import plot_faithfulness
 

@@ -35,7 +35,10 @@ def verdict(report: FaithfulnessReport, language: str = "en") -> str:
     check_language(language)
     phrases = PHRASES[language]
     settings = _settings(report, language)
-    parts = [phrases[part]["all"].format(**settings) for part in ("opening", "summary")]
+    lacking = [one for one in report.results if one.outcome == "too little data"]
+    parts = [phrases["opening"]["all"].format(**settings)]
+    if not lacking:
+        parts.append(phrases["summary"]["all"].format(**settings))
     for topic, rival, is_adversary in _TOPICS:
         about = [
             one for one in report.results if one.rival == rival and (one.test == "adversary") == is_adversary
@@ -44,9 +47,10 @@ def verdict(report: FaithfulnessReport, language: str = "en") -> str:
             tests = [one for one in about if one.outcome == outcome]
             if tests:
                 parts.append(phrase.format(**settings, tests=_named(tests, language)))
-    lacking = [one for one in report.results if one.outcome == "too little data"]
     if lacking:
-        parts.append(phrases["lacking"]["all"].format(**settings, tests=_named(lacking, language)))
+        names = list(dict.fromkeys(TEST_NAMES[language][one.test] for one in lacking))
+        tests = {"en": "; ", "ja": "、"}[language].join(names)
+        parts.append(phrases["lacking"]["all"].format(**settings, tests=tests))
     parts.append(phrases["closing"]["all"])
     return ("" if language == "ja" else " ").join(parts)
 
@@ -72,7 +76,10 @@ def _settings(report: FaithfulnessReport, language: str) -> dict[str, str]:
         "explanation": _explanation(report, language),
         "end": phrases["end"]["ranked" if options.includes_end else "not ranked"],
         "reads": phrases["reads"]["own" if report.is_own_translation else "given"],
-        "sentences": f"{report.sentences:,}",
+        "sentences": {
+            "en": f"{report.sentences:,} sentence{'s' * (report.sentences != 1)}",
+            "ja": f"{report.sentences:,} 文",
+        }[language],
         "decisions": f"{report.decisions:,}",
         "comparisons": str(len(report.results)),
         **{f"{rival}_won": _count(report, rival) for rival in ("threshold", "chance", "gradients")},

@@ -6,7 +6,7 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
         "end": {"ranked": "", "not ranked": "; </s> is neither ranked nor erased"},
         "opening": {
             "all": "Tested is the cross-attention ({explanation}{end}) as an explanation of {decisions} "
-            "decisions, the likeliest next token in {reads}, in {sentences} sentences, by {comparisons} "
+            "decisions, the likeliest next token in {reads}, in {sentences}, by {comparisons} "
             "comparisons corrected for their number (Holm, {level}); r is the effect size, +1 where every "
             "sentence speaks for attention and -1 where every sentence speaks against it."
         },
@@ -45,7 +45,7 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
             "worse": "Attention did worse than gradients (gradient × input) on: {tests}.",
             "no difference": "No difference from gradients (gradient × input) was found on: {tests}.",
         },
-        "lacking": {"all": "{sentences} sentences are too little data to tell: {tests}."},
+        "lacking": {"all": "Too little data to tell ({sentences}): {tests}."},
         "closing": {
             "all": "Each statement is about its test, this model and this text, and about nothing else."
         },
@@ -54,7 +54,7 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
         "reads": {"own": "モデル自身の訳文", "given": "与えられた訳文"},
         "end": {"ranked": "", "not ranked": "。</s> は順位づけにも削除にも含めない"},
         "opening": {
-            "all": "{sentences} 文に含まれる {decisions} 個の判断（{reads}の各位置で最も確からしい"
+            "all": "{sentences}に含まれる {decisions} 個の判断（{reads}の各位置で最も確からしい"
             "次のトークン）について、交差注意（{explanation}{end}）が説明になっているかを "
             "{comparisons} 件の比較で検定しました（Holm の補正、有意水準 {level}）。r は効果量で、"
             "すべての文が注意に有利なら +1、すべての文が不利なら -1 です。"
@@ -95,7 +95,7 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
             "worse": "注意が勾配（勾配 × 入力）より劣っていた検定：{tests}。",
             "no difference": "勾配（勾配 × 入力）との差が見つからなかった検定：{tests}。",
         },
-        "lacking": {"all": "{sentences} 文ではデータが少なく、判定できない検定：{tests}。"},
+        "lacking": {"all": "{sentences}ではデータが少なく、判定できない検定：{tests}。"},
         "closing": {"all": "いずれも、その検定、このモデル、この文章についてだけ言えることです。"},
     },
 }

@@ -1,10 +1,6 @@
 """What the tests are called, in plain words: for the verdict and its figure, in English and Japanese."""
 
-from typing import Literal
-
 from shisen.errors import UserError
-
-Language = Literal["en", "ja"]
 
 TEST_NAMES: dict[str, dict[str, str]] = {
     "en": {
