@@ -37,7 +37,7 @@ def test_every_comparison_has_its_mark_and_its_name(language):
     marks = [line for line in axes.lines if line.get_marker() == "o"]
     assert [mark.get_xdata()[0] for mark in marks] == [
         one.effect
-        for rival in ("threshold", "seed", "chance", "gradients")
+        for rival in ("threshold", "seed", "chance", "gradients", "integrated-gradients")
         for one in report.results
         if one.rival == rival
     ]
@@ -49,7 +49,7 @@ def test_every_comparison_has_its_mark_and_its_name(language):
 
 
 def sorted_by_row(report: FaithfulnessReport) -> list:
-    rows = ("threshold", "seed", "chance", "gradients")
+    rows = ("threshold", "seed", "chance", "gradients", "integrated-gradients")
     return sorted(report.results, key=lambda one: rows.index(one.rival))
 
 

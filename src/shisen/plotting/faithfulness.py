@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shisen.inspection.faithfulness.comparisons import ComparisonResult
     from shisen.inspection.faithfulness.report import FaithfulnessReport
 
-_RIVALS = ("threshold", "seed", "chance", "gradients")
+_RIVALS = ("threshold", "seed", "chance", "gradients", "integrated-gradients")
 _COLORS = {"better": CATEGORICAL[0], "worse": CATEGORICAL[1]}
 _UNDECIDED = "#777777"
 _CURVES = ("attention", "gradient-input", "integrated-gradients", "leave-one-out", "chance")
@@ -104,8 +104,9 @@ def _draw_effects(axes: Axes, groups: dict[str, list[ComparisonResult]], languag
             )  # fmt: skip
             labels.append(TEST_NAMES[language][result.test])
     axes.annotate(
-        words["numbers"], (1.0, 1.0), (8, 5), xycoords="axes fraction", textcoords="offset points", fontsize=8
-    )
+        words["numbers"], (1.0, 0), (8, 0), va="center", xycoords=("axes fraction", "data"),
+        textcoords="offset points", fontsize=8,
+    )  # fmt: skip
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.5, -0.5)

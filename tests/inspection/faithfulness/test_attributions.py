@@ -63,7 +63,8 @@ def test_integrated_gradients_add_up_to_what_the_words_change(family):
     decisions = torch.arange(len(DECIDED))
     scores = embedded_scores(model, SOURCE, TARGET, DECIDED)
     with_words = scores(words.expand(4, -1, -1), decisions)
-    without = scores(torch.zeros_like(words).expand(4, -1, -1), decisions)
+    unknown = source_embedding(model)(torch.tensor([1, 1, 1, 1, 1, 3]))  # <unk> five times, </s>
+    without = scores(unknown.expand(4, -1, -1), decisions)
     torch.testing.assert_close(
         found.attributions.sum(1), (with_words - without).detach().double(), atol=2e-2, rtol=0
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from shisen.decoding.interface import DecodableModel
+from shisen.errors import UserError
 from shisen.inspection.faithfulness import FaithfulnessOptions, PlantedModel, assess_decisions
 from shisen.inspection.faithfulness.edits import decision_with
 from shisen.inspection.faithfulness.forward import forced_steps
@@ -51,6 +52,15 @@ def test_where_attention_is_noise_no_weights_change_the_output():
     others = torch.rand(1, 1, 50, len(source)).softmax(-1)
     output = decision_with(model, ids, read, forced, 1)(others)
     assert torch.equal(output, output[:1].expand_as(output))
+
+
+def test_a_model_whose_attention_cannot_be_changed_is_refused():
+    class Fixed(PlantedModel):
+        def encode(self, source, mask, with_attention=True):
+            return super().encode(source, mask, with_attention)
+
+    with pytest.raises(UserError, match="the attention of Fixed cannot be changed from outside"):
+        assess_decisions(Fixed(True), planted_sentences(3), OPTIONS)
 
 
 def test_where_attention_decides_the_verdict_says_so(reports):

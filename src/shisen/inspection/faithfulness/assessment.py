@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -115,6 +116,7 @@ def assess_decisions(
         raise UserError(
             f"there is no sentence of {options.longest} tokens or fewer to test; give some, or raise longest"
         )
+    _check_takes_edits(model)
     started = time.perf_counter()
     device = _device_of(model)
     layers, heads = _layers_and_heads(model, chosen[0], device)
@@ -179,6 +181,14 @@ def _layers_and_heads(
     output = model.step(torch.full_like(source[:, :1], BEGIN), model.initial_state(memory), memory)
     _, _, layers, heads, _ = cross_weights(output.attention).shape
     return layers, heads
+
+
+def _check_takes_edits(model: DecodableModel) -> None:
+    if "edit" not in inspect.signature(model.encode).parameters:
+        raise UserError(
+            f"the attention of {type(model).__name__} cannot be changed from outside (its encode takes no "
+            "edit), so other weights cannot be tested"
+        )
 
 
 def _check_chosen(options: FaithfulnessOptions, layers: int, heads: int) -> None:

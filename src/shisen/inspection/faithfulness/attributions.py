@@ -4,9 +4,11 @@ With F_t(x) = log p(y_t | y_<t, x) and x_i the embedding of source token i:
 
     gradient                ‖∂F_t / ∂x_i‖₂
     gradient × input        x_i · ∂F_t / ∂x_i
-    integrated gradients    x_i · ∫₀¹ ∂F_t(a x) / ∂x_i da            (Sundararajan et al. 2017, baseline 0)
+    integrated gradients    (x_i - u) · ∫₀¹ ∂F_t(u + a (x - u)) / ∂x_i da         (Sundararajan et al. 2017)
     leave-one-out           TVD(p(· | y_<t, x), p(· | y_<t, x without token i))
 
+u, what the path begins from, is ``<unk>`` in place of every word, and ``</s>`` as it is. (From the embedding
+0 a Transformer whose layers begin with a normalisation has no path: it looks the same at any scale but 0.)
 The last three are those that Jain & Wallace (2019) and their critics compare attention with; the sign of the
 second and third says whether a token spoke for the decision or against it.
 """
@@ -19,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shisen.data.vocabulary import END, UNKNOWN
 from shisen.decoding.interface import DecodableModel
 from shisen.errors import UserError
 from shisen.inspection.faithfulness.distances import total_variation
@@ -41,7 +44,7 @@ class GradientAttributions(NamedTuple):
 
 
 class IntegratedGradients(NamedTuple):
-    """The integrated gradients, and how far their sum is from F(x) - F(0), which it would be in the limit."""
+    """The integrated gradients, and how far their sum is from F(x) - F(u), which it would be in the limit."""
 
     attributions: Float[Tensor, "steps keys"]
     deltas: Float[Tensor, " steps"]
@@ -100,7 +103,7 @@ def integrated_gradients(
     decided: Int[Tensor, " steps"],
     points: int = 16,
 ) -> IntegratedGradients:
-    """Integrated gradients from the embedding 0 by the library captum (Gauss-Legendre); as `gradients`.
+    """Integrated gradients from ``<unk>``s, by the library captum (Gauss-Legendre).
 
     Args:
         model: Any model that takes steps, in evaluation mode.
@@ -119,11 +122,14 @@ def integrated_gradients(
             "integrated gradients need the library captum; install it: pip install 'shisen[attribution]'"
         ) from None
     decisions = torch.arange(len(decided), device=source.device)
-    words = source_embedding(model)(source).detach()
+    embedding = source_embedding(model)
+    words = embedding(source).detach()
+    nothing = embedding(torch.where(source == END, END, UNKNOWN)).detach()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # captum's, about sizes of batches
         by_words, deltas = Integration(embedded_scores(model, source, target, decided)).attribute(
             words.expand(len(decided), -1, -1),
+            nothing.expand(len(decided), -1, -1),
             additional_forward_args=(decisions,),
             n_steps=points,
             internal_batch_size=max(_ROWS_TOGETHER, len(decided)),

@@ -21,7 +21,7 @@ from shisen.inspection.faithfulness.paired_tests import (
     smallest_p_value,
 )
 
-Rival = Literal["chance", "gradients", "threshold", "seed"]
+Rival = Literal["chance", "gradients", "integrated-gradients", "threshold", "seed"]
 Outcome = Literal["better", "worse", "no difference", "too little data"]
 
 
@@ -49,8 +49,12 @@ def _agreement(test: str, rival: Rival = "chance", other: str = "chance") -> Com
     return Comparison(f"agreement-{test}", rival, f"{name}.attention", f"{name}.{other}")
 
 
-def _against_both(test: str, measure: str, sign: int = 1) -> list[Comparison]:
-    rivals: tuple[tuple[Rival, str], ...] = (("chance", "chance"), ("gradients", "gradient-input"))
+def _against_all(test: str, measure: str, sign: int = 1) -> list[Comparison]:
+    rivals: tuple[tuple[Rival, str], ...] = (
+        ("chance", "chance"),
+        ("gradients", "gradient-input"),
+        ("integrated-gradients", "integrated-gradients"),
+    )
     own = f"{test}.{measure}.attention"
     return [Comparison(test, rival, own, f"{test}.{measure}.{other}", sign) for rival, other in rivals]
 
@@ -60,11 +64,12 @@ COMPARISONS = (
     Comparison("uniform", "threshold", "uniform.output.attention", None),
     Comparison("adversary", "chance", "adversary.weights.attention", "adversary.weights.chance", -1),
     Comparison("adversary", "seed", "adversary.weights.attention", "adversary.weights.seed", -1),
-    *_against_both("weight-erasure", "output"),
-    *_against_both("comprehensiveness", "aopc"),
-    *_against_both("sufficiency", "aopc", -1),
+    *_against_all("weight-erasure", "output"),
+    *_against_all("comprehensiveness", "aopc"),
+    *_against_all("sufficiency", "aopc", -1),
     _agreement("leave-one-out"),
     _agreement("leave-one-out", "gradients", "gradient-input"),
+    _agreement("leave-one-out", "integrated-gradients", "integrated-gradients"),
     _agreement("gradient"),
     _agreement("gradient-input"),
     _agreement("integrated-gradients"),

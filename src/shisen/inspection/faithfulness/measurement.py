@@ -25,6 +25,7 @@ from shisen.inspection.faithfulness.forward import ForcedSteps, forced_steps
 from shisen.inspection.faithfulness.options import FaithfulnessOptions
 
 ATTENTION, GRADIENTS, CHANCE = "attention", "gradient-input", "chance"
+INTEGRATED = "integrated-gradients"
 """Whose ranking of the tokens a measurement is of; other attributions go by their own names."""
 
 PERMUTED_AGREEMENTS = 100  # permutations of a row, for the agreement that chance brings
@@ -98,10 +99,10 @@ def measure_sentence(
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**31)))
     importances = _importances(sentence, options, with_integrated_gradients)
     values = _agreement(importances, options, generator)
-    values |= {"integrated-gradients.delta.all": importances.pop("delta")} if "delta" in importances else {}
+    values |= {"integrated-gradients.error.share": importances.pop("delta")} if "delta" in importances else {}
     erased, curves = _token_erasure(sentence, importances, options, generator)
     values |= erased
-    values |= _other_weights(sentence, importances[GRADIENTS], options, torch_generator)
+    values |= _other_weights(sentence, importances, options, torch_generator)
     values |= _adversary(sentence, options, generator, torch_generator, other)
     values |= _uniform(sentence)
     means = {name: float(np.mean(value)) for name, value in values.items()}
@@ -134,7 +135,10 @@ def _numbers(tensor: Tensor) -> np.ndarray:
 def _importances(
     sentence: _Sentence, options: FaithfulnessOptions, with_integrated_gradients: bool
 ) -> dict[str, np.ndarray]:
-    """What each explanation says of each source token, [steps, erasable]; ``delta`` is [steps]."""
+    """What each explanation says of each source token, [steps, erasable].
+
+    ``delta`` is the error of the integrated gradients as a share of what they add up to, [1].
+    """
     given = (sentence.model, sentence.source[0], sentence.target[0])
     by_gradient = gradients(*given, sentence.decided)
     found = {
@@ -145,8 +149,10 @@ def _importances(
     }
     if with_integrated_gradients:
         integrated = integrated_gradients(*given, sentence.decided, options.integration_steps)
-        found["integrated-gradients"] = _numbers(integrated.attributions)[:, : sentence.erasable]
-        found["delta"] = np.abs(_numbers(integrated.deltas))
+        found[INTEGRATED] = _numbers(integrated.attributions)[:, : sentence.erasable]
+        deltas = _numbers(integrated.deltas)
+        changes = np.abs(_numbers(integrated.attributions).sum(1) - deltas)  # |F(x) - F(u)|
+        found["delta"] = np.abs(deltas).sum(keepdims=True) / max(changes.sum(), np.finfo(float).tiny)
     return found
 
 
@@ -162,8 +168,9 @@ def _agreement(
             continue
         reference = np.abs(importance)
         sides = {ATTENTION: attention, CHANCE: permuted}
-        if name != GRADIENTS:
-            sides[GRADIENTS] = np.abs(importances[GRADIENTS])
+        for rival in (GRADIENTS, INTEGRATED):
+            if rival != name and rival in importances:
+                sides[rival] = np.abs(importances[rival])
         for side, rows in sides.items():
             against = np.broadcast_to(reference, rows.shape)
             measures = {
@@ -210,7 +217,7 @@ def _token_erasure(
 @torch.no_grad()
 def _other_weights(
     sentence: _Sentence,
-    by_gradient: np.ndarray,
+    importances: dict[str, np.ndarray],
     options: FaithfulnessOptions,
     generator: torch.Generator,
 ) -> dict[str, np.ndarray]:
@@ -232,8 +239,10 @@ def _other_weights(
             "permutation.output.attention": float(total_variation(output, before)[2 * erasable :].median()),
             "permutation.flip.attention": float(is_flipped[2 * erasable :].mean()),
         }
-        attention, gradient = sentence.attention[step], np.abs(by_gradient[step])
-        chosen = {ATTENTION: attention.argmax(), GRADIENTS: gradient.argmax(), "least": attention.argmin()}
+        chosen = {"least": sentence.attention[step].argmin()}
+        for name in (ATTENTION, GRADIENTS, INTEGRATED):
+            if name in importances:
+                chosen[name] = np.abs(importances[name][step]).argmax()
         for test, start in (("weight-erasure", 0), ("weight-erasure-raw", erasable)):
             for measure, numbers in moved.items():
                 numbers = numbers[start : start + erasable]

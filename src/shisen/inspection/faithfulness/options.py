@@ -32,7 +32,7 @@ class FaithfulnessOptions:
         smallest_difference: A mean difference below this is none, however sure; all measures lie within
             [-1, 1].
         top: How many tokens the overlap of two rankings compares.
-        samples: Draws of the bootstrap, and of the sign-flip test; 1,000 or more, or no p-value could be small.
+        samples: Draws of the bootstrap, and of the sign-flip test: 1,000 or more, or no p-value is small.
         level: The probability of one or more false alarms among all tests, in (0, 1).
         seed: Of every draw.
 

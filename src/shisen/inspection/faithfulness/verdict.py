@@ -19,6 +19,7 @@ _TOPICS = (
     ("seed", "seed", True),
     ("chance", "chance", False),
     ("gradients", "gradients", False),
+    ("integrated", "integrated-gradients", False),
 )
 
 
@@ -49,8 +50,8 @@ def verdict(report: FaithfulnessReport, language: str = "en") -> str:
                 parts.append(phrase.format(**settings, tests=_named(tests, language)))
     if lacking:
         names = list(dict.fromkeys(TEST_NAMES[language][one.test] for one in lacking))
-        tests = {"en": "; ", "ja": "、"}[language].join(names)
-        parts.append(phrases["lacking"]["all"].format(**settings, tests=tests))
+        listed = {"en": "; ", "ja": "、"}[language].join(names)
+        parts.append(phrases["lacking"]["all"].format(**settings, tests=listed))
     parts.append(phrases["closing"]["all"])
     return ("" if language == "ja" else " ").join(parts)
 
@@ -82,7 +83,10 @@ def _settings(report: FaithfulnessReport, language: str) -> dict[str, str]:
         }[language],
         "decisions": f"{report.decisions:,}",
         "comparisons": str(len(report.results)),
-        **{f"{rival}_won": _count(report, rival) for rival in ("threshold", "chance", "gradients")},
+        "dependence_won": _count(report, "threshold"),
+        "chance_won": _count(report, "chance"),
+        "gradients_won": _count(report, "gradients"),
+        "integrated_won": _count(report, "integrated-gradients"),
         "level": f"{options.level:.0%}",
         "threshold": f"{options.threshold:.2f}",
         "bound": f"{options.bound:.2f}",

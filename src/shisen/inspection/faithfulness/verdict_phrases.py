@@ -11,8 +11,9 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
             "sentence speaks for attention and -1 where every sentence speaks against it."
         },
         "summary": {
-            "all": "In short: the output depends on the weights in {threshold_won} comparisons; attention "
-            "did better than chance in {chance_won}, and better than gradients in {gradients_won}."
+            "all": "In short: the output depends on the weights in {dependence_won} comparisons; attention "
+            "did better than chance in {chance_won}, better than gradient × input in {gradients_won}, and "
+            "better than integrated gradients in {integrated_won}."
         },
         "dependence": {
             "better": "The output depends on the weights, by more than a total variation of {threshold}, "
@@ -41,9 +42,14 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
             "no difference": "No difference from chance was found on: {tests}.",
         },
         "gradients": {
-            "better": "Attention did better than gradients (gradient × input) on: {tests}.",
-            "worse": "Attention did worse than gradients (gradient × input) on: {tests}.",
-            "no difference": "No difference from gradients (gradient × input) was found on: {tests}.",
+            "better": "Attention did better than gradient × input on: {tests}.",
+            "worse": "Attention did worse than gradient × input on: {tests}.",
+            "no difference": "No difference from gradient × input was found on: {tests}.",
+        },
+        "integrated": {
+            "better": "Attention did better than integrated gradients on: {tests}.",
+            "worse": "Attention did worse than integrated gradients on: {tests}.",
+            "no difference": "No difference from integrated gradients was found on: {tests}.",
         },
         "lacking": {"all": "Too little data to tell ({sentences}): {tests}."},
         "closing": {
@@ -60,8 +66,9 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
             "すべての文が注意に有利なら +1、すべての文が不利なら -1 です。"
         },
         "summary": {
-            "all": "要約：出力が重みに依存すると言えたのは {threshold_won} 件、注意が偶然より優れていたのは "
-            "{chance_won} 件、勾配より優れていたのは {gradients_won} 件です。"
+            "all": "要約：出力が重みに依存すると言えたのは {dependence_won} 件、注意が偶然より優れていたのは "
+            "{chance_won} 件、勾配 × 入力より優れていたのは {gradients_won} 件、積分勾配より優れていたのは "
+            "{integrated_won} 件です。"
         },
         "dependence": {
             "better": "次の検定では、出力は重みに依存しています（変化が全変動距離で {threshold} を"
@@ -91,9 +98,14 @@ PHRASES: dict[str, dict[str, dict[str, str]]] = {
             "no difference": "偶然との差が見つからなかった検定：{tests}。",
         },
         "gradients": {
-            "better": "注意が勾配（勾配 × 入力）より優れていた検定：{tests}。",
-            "worse": "注意が勾配（勾配 × 入力）より劣っていた検定：{tests}。",
-            "no difference": "勾配（勾配 × 入力）との差が見つからなかった検定：{tests}。",
+            "better": "注意が勾配 × 入力より優れていた検定：{tests}。",
+            "worse": "注意が勾配 × 入力より劣っていた検定：{tests}。",
+            "no difference": "勾配 × 入力との差が見つからなかった検定：{tests}。",
+        },
+        "integrated": {
+            "better": "注意が積分勾配より優れていた検定：{tests}。",
+            "worse": "注意が積分勾配より劣っていた検定：{tests}。",
+            "no difference": "積分勾配との差が見つからなかった検定：{tests}。",
         },
         "lacking": {"all": "{sentences}ではデータが少なく、判定できない検定：{tests}。"},
         "closing": {"all": "いずれも、その検定、このモデル、この文章についてだけ言えることです。"},

@@ -33,12 +33,14 @@ RIVAL_NAMES: dict[str, dict[str, str]] = {
     "en": {
         "chance": "compared with chance",
         "gradients": "compared with gradient × input",
+        "integrated-gradients": "compared with integrated gradients",
         "threshold": "compared with the threshold",
         "seed": "compared with another seed",
     },
     "ja": {
         "chance": "偶然との比較",
         "gradients": "勾配 × 入力との比較",
+        "integrated-gradients": "積分勾配との比較",
         "threshold": "しきい値との比較",
         "seed": "別のシードとの比較",
     },
