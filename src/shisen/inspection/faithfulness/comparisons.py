@@ -1,4 +1,4 @@
-"""The tests that the verdict speaks of, fixed beforehand: what is measured, and against what.
+"""The tests that the verdict speaks of, the same for all models: what is measured, and against what.
 
 A measurement has a name in three parts, ``test.measure.of``: ``comprehensiveness.aopc.attention`` is what
 attention reaches, ``comprehensiveness.aopc.chance`` what random orders do.
