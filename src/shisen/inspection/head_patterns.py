@@ -7,8 +7,8 @@ over the keys that a query may attend to, W the weights, and ⟨·,·⟩ the sum
     score = reach · mass · share                   mass and share cut to [0, 1]
 
 `mass` is the weight on the template beyond what uniform rows would put there, so that short and long
-sentences compare: for T flat over a set of keys, (weight on the set − |set| / n) / (1 − |set| / n). `share` is
-the cosine of the two deviations: how much of what is not uniform has this shape and no narrower one.
+sentences compare: for T flat over a set of keys, (weight on the set − |set| / n) / (1 − |set| / n). `share`
+is the cosine of the two deviations: how much of what is not uniform has this shape and no narrower one.
 `reach` is the share of the rows that have a template: the first row has no previous key, and in a decoder a
 row cannot see a full stop that comes later. (Rows with one allowed key have no choice and do not count.)
 
