@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shisen.plotting.faithfulness import plot_faithfulness
     from shisen.plotting.heatmap import plot_comparison, plot_heatmap
     from shisen.plotting.patterns import plot_pattern, plot_patterns
+    from shisen.plotting.statistics import plot_statistics
     from shisen.plotting.style import Figure, save_figure
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "plot_heatmap": "shisen.plotting.heatmap",
     "plot_pattern": "shisen.plotting.patterns",
     "plot_patterns": "shisen.plotting.patterns",
+    "plot_statistics": "shisen.plotting.statistics",
     "read_training_log": "shisen.plotting.curves",
     "save_figure": "shisen.plotting.style",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "plot_heatmap",
     "plot_pattern",
     "plot_patterns",
+    "plot_statistics",
     "read_training_log",
     "save_figure",
 ]
