@@ -4,7 +4,7 @@ Of every measure, over the rows of a head, of a layer, of all, and the same of e
 
     mean        over all rows
     deviation   of the rows
-    quantiles   of the rows, from a histogram: within 1 % of the value, and below 0.001 read as 0
+    quantiles   of the rows, from a histogram: within 1 % of the value; below 0.001 the least value
     interval    of the mean, with **sentences** as what is independent: rows of one sentence are not. With S
                 the sum over a sentence's rows and n their number, m = Σ S / Σ n is a ratio, and its variance
                 N / (N − 1) · Σ (S − m n)² / (Σ n)² over N sentences (Cochran 1977, § 6.3); Student's t with

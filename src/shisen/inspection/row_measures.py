@@ -76,16 +76,17 @@ def measure_rows(
         return found
     if threads is None:
         threads = min(_processors(), weights.size // _WEIGHTS_OF_A_THREAD)
-    parts = np.array_split(np.arange(heads), max(1, min(threads, heads)))
+    threads = max(1, min(threads, heads))
+    borders = [heads * number // threads for number in range(threads + 1)]
 
-    def measure(part: np.ndarray) -> None:
-        _measure(weights, by_query, by_key, np.float32(threshold), int(part[0]), int(part[-1]) + 1, found)
+    def measure(begin: int, end: int) -> None:
+        _measure(weights, by_query, by_key, np.float32(threshold), begin, end, found)
 
-    if len(parts) == 1:
-        measure(parts[0])
+    if threads == 1:
+        measure(0, heads)
     else:
-        with ThreadPoolExecutor(len(parts)) as pool:  # NumPy lets go of the interpreter's lock
-            list(pool.map(measure, parts))
+        with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter's lock
+            list(pool.map(measure, borders[:-1], borders[1:]))
     starts = keys * np.arange(heads * queries).reshape(heads, queries)
     np.take(weights.reshape(-1), starts + found.position, out=found.largest)
     return found

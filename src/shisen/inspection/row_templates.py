@@ -37,21 +37,25 @@ def are_real(tokens: tuple[str, ...]) -> Bool[np.ndarray, " tokens"]:
     return np.array([token not in PADDING_TOKENS for token in tokens])
 
 
-def _positions(is_real: Bool[np.ndarray, " tokens"]) -> Int64[np.ndarray, " tokens"]:
-    """The number of each token among those that are not padding, counted from 0."""
-    return np.maximum(np.cumsum(is_real) - 1, 0)
+def _positions(tokens: tuple[str, ...]) -> tuple[Int64[np.ndarray, " tokens"], int]:
+    """The number of each token among those that are not padding, counted from 0; and how many these are."""
+    if PADDING_TOKENS.isdisjoint(tokens):
+        return np.arange(len(tokens)), len(tokens)
+    upto = np.cumsum(are_real(tokens))
+    return np.maximum(upto - 1, 0), int(upto[-1])
 
 
 def query_templates(attention_map: AttentionMap, band: int) -> Float32[np.ndarray, "2 queries keys"]:
     """|q − k|, and 1 on the band of the diagonal."""
-    real_queries, real_keys = are_real(attention_map.query_tokens), are_real(attention_map.key_tokens)
-    query, key = _positions(real_queries)[:, None], _positions(real_keys)
-    diagonal: np.ndarray = query
-    if attention_map.kind == "cross" and real_queries.sum() > 1:
-        diagonal = query * ((real_keys.sum() - 1) / (real_queries.sum() - 1))
+    (query, queries), (key, keys) = (
+        _positions(attention_map.query_tokens),
+        _positions(attention_map.key_tokens),
+    )
+    is_scaled = attention_map.kind == "cross" and queries > 1
+    diagonal = query * ((keys - 1) / (queries - 1)) if is_scaled else query
     result = np.empty((2, len(query), len(key)), np.float32)
-    result[0] = np.abs(query - key)
-    result[1] = np.abs(diagonal - key) <= band + 1e-9  # the scale is a quotient
+    np.abs(query[:, None] - key, out=result[0], casting="unsafe")
+    result[1] = np.abs(diagonal[:, None] - key) <= band + 1e-9  # the scale is a quotient
     return result
 
 

@@ -295,8 +295,11 @@ def _statistics(
     sums, first, end, punctuation = np.moveaxis(found.by_key.astype(np.float64), -1, 0).reshape(4, *shape)
     is_valid = (sums > 0) & are_real(attention_map.query_tokens)
 
+    is_whole = bool(is_valid.all())
+
     def of_valid(values: np.ndarray) -> np.ndarray:
-        return np.where(is_valid, values.reshape(shape).astype(np.float64), np.nan)
+        values = values.reshape(shape).astype(np.float64)
+        return values if is_whole else np.where(is_valid, values, np.nan)
 
     bits = of_valid(found.bits)
     distance, near = found.by_query
