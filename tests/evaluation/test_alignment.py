@@ -1,17 +1,9 @@
-"""The error rate of alignments by its formula, and the hard alignments that attention weights imply."""
+"""The error rate of alignments, and the F-measure, by their formulas."""
 
-import numpy as np
 import pytest
 
 from shisen.errors import UserError
-from shisen.evaluation.alignment import (
-    NO_ALIGNMENTS,
-    argmax_alignment,
-    score_alignment,
-    threshold_alignment,
-    word_weights,
-    words_of_pieces,
-)
+from shisen.evaluation.alignment import NO_ALIGNMENTS, score_alignment
 
 
 def test_the_error_rate_is_that_of_och_and_ney():
@@ -47,55 +39,23 @@ def test_nothing_predicted_against_nothing_sure_is_no_error():
     assert (NO_ALIGNMENTS.precision, NO_ALIGNMENTS.recall) == (1, 1)
 
 
-def test_argmax_links_each_target_word_once_and_leaves_dark_rows_out():
-    weights = np.array([[0.1, 0.9], [0.6, 0.4], [0.0, 0.0]])
-    assert argmax_alignment(weights) == {(1, 0), (0, 1)}
-    assert argmax_alignment(weights, minimum=0.7) == {(1, 0)}
-    assert argmax_alignment(np.zeros((3, 0))) == frozenset()
+def test_the_f_measure_is_the_harmonic_mean_of_precision_and_recall():
+    scores = score_alignment({(0, 0), (1, 1), (3, 1), (5, 5)}, {(0, 0), (1, 1), (2, 2)}, {(3, 1), (4, 4)})
+    precision, recall = 3 / 4, 2 / 3
+    assert scores.f_measure() == pytest.approx(2 * precision * recall / (precision + recall))
+    assert scores.f_measure(0.4) == pytest.approx(1 / (0.4 / precision + 0.6 / recall))
+    assert scores.f_measure(1.0) == pytest.approx(precision)
+    assert scores.f_measure(0.0) == pytest.approx(recall)
+    assert scores.as_dict()["f1"] == scores.f_measure()
 
 
-def test_a_threshold_links_every_pair_that_reaches_it():
-    weights = np.array([[0.1, 0.9], [0.5, 0.5]])
-    assert threshold_alignment(weights, 0.5) == {(1, 0), (0, 1), (1, 1)}
-    assert threshold_alignment(weights, 0.95) == frozenset()
-    with pytest.raises(UserError, match="above 0 and at most at 1"):
-        threshold_alignment(weights, 1.5)
+def test_without_possible_links_the_error_rate_is_what_f1_leaves():
+    scores = score_alignment({(0, 0), (1, 1), (2, 0)}, {(0, 0), (1, 2), (2, 2), (3, 3)})
+    assert scores.error_rate == pytest.approx(1 - scores.f_measure())
 
 
-def test_word_weights_sum_over_key_pieces_and_average_over_query_pieces():
-    weights = np.array(
-        [
-            [0.5, 0.3, 0.1, 0.1],
-            [0.1, 0.1, 0.6, 0.2],
-            [0.0, 0.0, 0.0, 1.0],  # the end of the sentence
-        ]
-    )
-    words = word_weights(weights, [(0,), (0,), ()], [(0,), (0,), (1,), ()], target_words=1, source_words=2)
-    np.testing.assert_allclose(words, [[(0.8 + 0.2) / 2, (0.1 + 0.6) / 2]])
-
-
-def test_a_piece_that_spans_a_blank_gives_each_of_its_words_a_share():
-    words = word_weights(np.array([[1.0]]), [(0,)], [(0, 1)], target_words=1, source_words=2)
-    np.testing.assert_allclose(words, [[0.5, 0.5]])
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces", "words"),
-    [
-        ("the cat sat", ["the", "cat", "sat"], [(0,), (1,), (2,)]),
-        ("unhappy cats", ["un", "happy", "cat", "s"], [(0,), (0,), (1,), (1,)]),
-        ("of the", ["of the"], [(0, 1)]),
-        ("猫 が 座った", ["猫", "が", "座", "った"], [(0,), (1,), (2,), (2,)]),
-        ("a b", ["a", " ", "b"], [(0,), (), (1,)]),
-        ("", [], []),
-        ("（ １ つ", ["(", "1", "つ"], [(0,), (1,), (2,)]),  # the pieces in normal form
-        ("so … no", ["so", "…", "…", "…", "no"], [(0,), (1,), (1,), (1,), (2,)]),  # "…" cut as "..."
-    ],
-)
-def test_pieces_find_the_words_between_blanks_that_they_stand_in(text, pieces, words):
-    assert words_of_pieces(text, pieces) == words
-
-
-def test_pieces_that_spell_something_else_are_refused():
-    with pytest.raises(UserError, match="do not spell"):
-        words_of_pieces("the cat", ["wuff", "dog"])
+def test_the_f_measure_of_links_that_are_all_wrong_is_zero_and_its_weight_is_a_share():
+    scores = score_alignment({(0, 0)}, {(1, 1)})
+    assert scores.f_measure() == 0
+    with pytest.raises(UserError, match=r"between 0 and 1; this is 1\.5"):
+        scores.f_measure(1.5)

@@ -62,8 +62,8 @@ def evaluate(
     common.check_translates(model)
     pairs = common.read_test_set(data, reference, split, source_column, target_column)
     from shisen.data.alignments import read_alignments
-    from shisen.evaluation.alignment import check_threshold
     from shisen.evaluation.system import check_gold, evaluate_system
+    from shisen.inspection.alignment import check_threshold
     from shisen.pipelines import Translator
 
     gold = None

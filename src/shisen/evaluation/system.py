@@ -15,17 +15,7 @@ from shisen.data.alignments import Alignment
 from shisen.data.pieces import SPACE
 from shisen.data.vocabulary import SPECIAL_TOKENS, UNKNOWN
 from shisen.errors import UserError
-from shisen.evaluation.alignment import (
-    NO_ALIGNMENTS,
-    AlignmentScores,
-    Links,
-    argmax_alignment,
-    check_threshold,
-    score_alignment,
-    threshold_alignment,
-    word_weights,
-    words_of_pieces,
-)
+from shisen.evaluation.alignment import NO_ALIGNMENTS, AlignmentScores, score_alignment
 from shisen.evaluation.scores import (
     DEFAULT_SAMPLES,
     DEFAULT_SEED,
@@ -35,7 +25,9 @@ from shisen.evaluation.scores import (
     corpus_scores,
     perplexity,
 )
+from shisen.inspection.alignment import Links, argmax_alignment, check_threshold, threshold_alignment
 from shisen.inspection.attention_map import AttentionMap
+from shisen.inspection.word_weights import word_weights, words_of_pieces
 
 Pairs = Sequence[tuple[str, str]]
 
