@@ -157,6 +157,7 @@ def test_import_shisen_loads_nothing_heavy():
         ["evaluate", "--help"],
         ["perplexity", "--help"],
         ["compare-systems", "--help"],
+        ["analyze", "--help"],
         ["plot", "attention", "--help"],
         ["plot", "curves", "--help"],
         ["corpus", "generate", "--help"],

@@ -7,6 +7,7 @@ import typer
 
 from shisen import __version__
 from shisen.cli import (
+    analyze,
     compare_systems,
     corpus,
     demo,
@@ -36,6 +37,7 @@ app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("perplexity")(perplexity.perplexity)
 app.command("compare-systems")(compare_systems.compare_systems)
+app.command("analyze")(analyze.analyze)
 app.command("export")(export.export)
 app.add_typer(plot.app, name="plot")
 app.add_typer(corpus.app, name="corpus")

@@ -1,0 +1,236 @@
+"""``shisen analyze``: a report on the attention of a model over a corpus, as a page and as numbers."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from shisen.cli import common
+from shisen.errors import UserError
+
+if TYPE_CHECKING:
+    from shisen.data.alignments import Alignment
+    from shisen.inspection.report import ReportGatherer
+    from shisen.pipelines import Translator
+
+CHUNK = 256  # sentences whose maps are in memory at once
+
+
+def analyze(
+    what: Path = typer.Argument(
+        ...,
+        metavar="MODEL_DIR|MAPS",
+        help="A directory that `shisen train` wrote, or a file of saved attention (.attn.safetensors).",
+    ),
+    data: str | None = typer.Option(
+        None,
+        help="Sentence pairs, through which the model is taken (a TSV or JSONL file, .gz too, a directory of "
+        "splits, a Hub id; or two files, with --reference); or a file of sentences, which it translates.",
+    ),
+    out: Path = typer.Option(..., "--out", "-o", help="The folder for report.html and report.json."),
+    reference: common.Reference = None,
+    split: common.Split = None,
+    source_column: common.SourceColumn = None,
+    target_column: common.TargetColumn = None,
+    gold: Path | None = typer.Option(
+        None, help="Gold alignments in Pharaoh format (0-0 1p2), for the error rate of the attention."
+    ),
+    one_based: bool = typer.Option(False, "--one-based", help="The gold alignments count words from 1."),
+    faithfulness: bool = typer.Option(
+        False, "--faithfulness", help="Test whether attention explains the output; takes minutes."
+    ),
+    sentences: int | None = typer.Option(None, min=1, help="Only the first so many sentences."),
+    language: str = typer.Option("en", "--language", help="Of the page: en or ja."),
+    batch_size: common.BatchSize = 100,
+    device: common.Device = "cpu",
+    quiet: bool = typer.Option(False, "--quiet", help="Print nothing but errors."),
+) -> None:
+    """Report on attention: statistics, what the heads do, and sentences of the data that show how to read it.
+
+    Writes one page that needs no network, report.html, and all its numbers, report.json.
+    """
+    from shisen.inspection.report import ReportGatherer
+    from shisen.inspection.report.words import check_language
+
+    check_language(language)
+    _check_out(out)
+    started = time.perf_counter()
+    gatherer = ReportGatherer()
+    facts: dict[str, Any] = {"model": str(what)}
+    parts: dict[str, Any] = {}
+    if str(what).endswith(".safetensors"):
+        needless = {"--data": data, "--reference": reference, "--gold": gold, "--faithfulness": faithfulness}
+        _check_none_given(needless)
+        facts["reads"] = "saved"
+        _gather_saved(gatherer, what, sentences)
+    else:
+        corpus = _Corpus.read(what, data, reference, split, source_column, target_column, sentences)
+        alignments = _read_gold(gold, one_based, corpus)
+        from shisen.pipelines import Translator
+
+        translator = Translator.load(what, device)
+        facts |= {
+            "data": common.describe(str(data), reference),
+            "reads": "own" if corpus.targets is None else "given",
+            "fingerprint": translator.fingerprint,
+        }
+        scores = _gather_model(gatherer, translator, corpus, alignments, batch_size)
+        if scores is not None:
+            facts["gold"], parts["alignment"] = str(gold), scores
+        if faithfulness:
+            parts["faithfulness"] = _assess(translator, corpus)
+    facts |= {
+        "command": common.command(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": _versions(),
+    }
+    gatherer.report(facts, **parts).write(out, language)
+    if not quiet:
+        print(out / "report.html")
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """What a model reads: sources, and the translations it is taken through, or None for its own."""
+
+    sources: list[str]
+    targets: list[str] | None
+    total: int  # of the data, of which these are the first
+
+    @classmethod
+    def read(
+        cls,
+        model: Path,
+        data: str | None,
+        reference: Path | None,
+        split: str | None,
+        source_column: str | None,
+        target_column: str | None,
+        sentences: int | None,
+    ) -> "_Corpus":
+        """What the options name, the first sentences of it."""
+        if data is None:
+            raise UserError("--data is missing: name the sentences that the model reads")
+        common.check_translates(model)
+        if reference is None and _is_one_text(data):
+            lines = common.read_test_text(data, split, source_column)
+            return cls(lines[:sentences], None, len(lines))
+        pairs = common.read_test_set(data, reference, split, source_column, target_column)
+        first = pairs[:sentences]
+        return cls([source for source, _ in first], [target for _, target in first], len(pairs))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The sources with their given translations."""
+        return list(zip(self.sources, self.targets or [], strict=True))
+
+
+def _is_one_text(data: str) -> bool:
+    """Whether a file holds plain lines, and not two sides."""
+    name = data.removesuffix(".gz")
+    return Path(data).is_file() and not name.endswith((".tsv", ".jsonl", ".ndjson"))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a folder that cannot be one before the work is done."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; --out names a folder")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} cannot be written: there is no directory {out.absolute().parent}")
+    if out.is_dir():
+        for name in ("report.html", "report.json"):
+            common.check_can_write(out / name)
+
+
+def _check_none_given(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value:
+            raise UserError(f"{name} is for models; saved attention is analysed as it is: leave {name} out")
+
+
+def _read_gold(gold: Path | None, one_based: bool, corpus: _Corpus) -> "list[Alignment] | None":
+    if gold is None:
+        if one_based:
+            raise UserError("--one-based is about the links of --gold, which was not given")
+        return None
+    if corpus.targets is None:
+        raise UserError("--gold aligns sentence pairs, but --data has one side only; name a --reference")
+    from shisen.data.alignments import read_alignments
+    from shisen.evaluation.system import check_gold
+
+    alignments = read_alignments(gold, one_based)
+    if len(alignments) == corpus.total:
+        alignments = alignments[: len(corpus.sources)]
+    check_gold(alignments, corpus.pairs, str(gold))
+    return alignments
+
+
+def _gather_saved(gatherer: "ReportGatherer", path: Path, sentences: int | None) -> None:
+    """The maps of a file, one after the other."""
+    from shisen.inspection.map_file import load_maps
+
+    for attention_map in islice(load_maps(path), sentences):
+        gatherer.add_map(attention_map)
+
+
+def _gather_model(
+    gatherer: "ReportGatherer",
+    translator: "Translator",
+    corpus: _Corpus,
+    alignments: "list[Alignment] | None",
+    batch_size: int,
+) -> dict[str, float] | None:
+    """Every sentence's maps, and the scores of its alignment where there is gold."""
+    from shisen.evaluation.alignment import NO_ALIGNMENTS, score_alignment
+    from shisen.evaluation.system import attended_links
+
+    translator.check_lengths(corpus.sources, corpus.targets or ())
+    scores = NO_ALIGNMENTS
+    with common.progress(len(corpus.sources), "analysing") as advance:
+        for number, translation in enumerate(_translations(translator, corpus, batch_size)):
+            gatherer.add(translation.attention)
+            if alignments is not None and corpus.targets is not None:
+                if "cross" not in translation.attention:
+                    raise UserError("--gold: the model has no attention to align words by")
+                source, target = corpus.sources[number], corpus.targets[number]
+                links = attended_links(translator, source, target, translation.attention["cross"])
+                scores += score_alignment(links, alignments[number].sure, alignments[number].possible)
+            advance(1)
+    return None if alignments is None else scores.as_dict()
+
+
+def _translations(translator: "Translator", corpus: _Corpus, batch_size: int) -> Iterator[Any]:
+    for start in range(0, len(corpus.sources), CHUNK):
+        sources = corpus.sources[start : start + CHUNK]
+        options = {"batch_size": batch_size, "first_number": start}
+        if corpus.targets is None:
+            yield from translator.translate(sources, **options)
+        else:
+            yield from translator.force(sources, corpus.targets[start : start + CHUNK], **options)
+
+
+def _assess(translator: "Translator", corpus: _Corpus) -> Any:
+    """The tests of faithfulness, on as many sentences as they take by themselves."""
+    from shisen.inspection.faithfulness import FaithfulnessOptions, assess_faithfulness
+
+    options = FaithfulnessOptions()
+    given: Any = corpus.sources if corpus.targets is None else corpus.pairs
+    total = min(len(given), options.sentences or len(given))
+    with common.progress(total, "testing") as advance:
+        return assess_faithfulness(translator, given, options, progress=lambda done, of: advance(1))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    import numpy
+
+    from shisen import __version__
+
+    return {"shisen": __version__, "numpy": numpy.__version__, "torch": version("torch")}
