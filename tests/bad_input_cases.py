@@ -1304,6 +1304,36 @@ EXPORTING = [
     ),
 ]
 
+_ANALYZE = "analyze run --data test.en --reference test.ja --out report "
+
+ANALYZING = [
+    Case("missing model", _ANALYZE.replace("run", "nowhere"), ("nowhere does not exist",)),
+    Case("missing data", "analyze run --data nowhere.tsv --out report", ("nowhere.tsv: no such file",)),
+    Case("missing gold", _ANALYZE + "--gold nowhere", ("nowhere: cannot be read",)),
+    Case(
+        "gold of other sentences",
+        _ANALYZE + "--gold gold",
+        ("gold has 1 lines, but the data have 10 sentence pairs",),
+        {"gold": "0-0\n"},
+    ),
+    Case("a file as folder", _ANALYZE.replace("report", "test.en"), ("test.en is a file",)),
+    Case(
+        "saved maps that are none",
+        "analyze maps.safetensors --out report",
+        ("not a whole file",),
+        {"maps.safetensors": "maps"},
+    ),
+    Case("language model", "analyze language --data test.en --out report", ("which does not translate",)),
+    Case(
+        "a disk full at the page",
+        _ANALYZE,
+        ("report.json could not be written",),
+        code=1,
+        file_limit=4096,
+        leaves="report",
+    ),
+]
+
 TABLES = {
     "training text": TRAINING_TEXT,
     "configuration": CONFIGURATIONS,
@@ -1311,6 +1341,7 @@ TABLES = {
     "model directory": MODEL_DIRECTORIES,
     "translating": TRANSLATING,
     "evaluating": EVALUATING,
+    "analyzing": ANALYZING,
     "plotting": PLOTTING,
     "language models": LANGUAGE_MODELS,
     "generating": GENERATING,
