@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import os
 
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 Kind = Literal["cross", "encoder", "decoder"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -193,6 +194,30 @@ class AttentionMap:
         if len(maps) != 1:
             raise UserError(f"{path}: holds {len(maps)} attention maps, not one; read them with load_maps")
         return maps[0]
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The map as JSON, weights as nested lists; also written where a path is given."""
+        from shisen.inspection.interchange import to_json
+
+        return to_json(self, path)
+
+    @classmethod
+    def from_json(cls, text: str) -> AttentionMap:
+        """The map that `to_json` wrote, to the last bit.
+
+        Raises:
+            UserError: The text is something else, or damaged.
+        """
+        from shisen.inspection.interchange import from_json
+        from shisen.inspection.readers import parse_json
+
+        return from_json(parse_json(text, "the text"))
+
+    def to_pandas(self) -> DataFrame:
+        """A row for every weight: ``layer, head, query, query_token, key, key_token, weight``."""
+        from shisen.inspection.interchange import to_pandas
+
+        return to_pandas(self)
 
     def plot(self, **options: Any) -> Figure:
         """The annotated heatmap of this map, a grid of them where there are several layers or heads.
