@@ -102,6 +102,19 @@ def test_saved_maps_are_reported_on_without_a_model(tmp_path, capsys):
     assert numbers["sentences"] == 2
 
 
+def test_attention_of_other_programs_is_reported_on_and_drawn(tmp_path, capsys):
+    file, picture = tmp_path / "soft.marian", tmp_path / "soft.svg"
+    file.write_text("猫 ||| 0.9,0.1 0.2,0.8\n", "utf-8")
+    assert run(file, "--out", tmp_path / "report", "--quiet") == 0
+    numbers = json.loads((tmp_path / "report/report.json").read_text("utf-8"))
+    row = next(row for row in numbers["kinds"]["cross"]["overall"] if row["measure"] == "max_weight")
+    assert row["mean"] == pytest.approx(0.85, abs=1e-6)
+    with pytest.raises(SystemExit) as left:
+        main(["plot", "attention", str(file), "--out", str(picture)])
+    assert left.value.code == 0
+    assert picture.read_bytes().startswith(b"<?xml")
+
+
 def test_what_does_not_fit_is_one_line(model_directory, data, tmp_path, capsys):
     out = tmp_path / "report"
     text = tmp_path / "text"

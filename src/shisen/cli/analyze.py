@@ -25,7 +25,8 @@ def analyze(
     what: Path = typer.Argument(
         ...,
         metavar="MODEL_DIR|MAPS",
-        help="A directory that `shisen train` wrote, or a file of saved attention (.attn.safetensors).",
+        help="A directory that `shisen train` wrote, or a file of attention: .attn.safetensors, .json, .npy, "
+        ".marian, .pharaoh.",
     ),
     data: str | None = typer.Option(
         None,
@@ -54,6 +55,7 @@ def analyze(
 
     Writes one page that needs no network, report.html, and all its numbers, report.json.
     """
+    from shisen.inspection.readers import is_map_file
     from shisen.inspection.report import ReportGatherer
     from shisen.inspection.report.words import check_language
 
@@ -63,7 +65,7 @@ def analyze(
     gatherer = ReportGatherer()
     facts: dict[str, Any] = {"model": str(what)}
     parts: dict[str, Any] = {}
-    if str(what).endswith(".safetensors"):
+    if is_map_file(what):
         needless = {"--data": data, "--reference": reference, "--gold": gold, "--faithfulness": faithfulness}
         _check_none_given(needless)
         facts["reads"] = "saved"
@@ -173,9 +175,9 @@ def _read_gold(gold: Path | None, one_based: bool, corpus: _Corpus) -> "list[Ali
 
 def _gather_saved(gatherer: "ReportGatherer", path: Path, sentences: int | None) -> None:
     """The maps of a file, one after the other."""
-    from shisen.inspection.map_file import load_maps
+    from shisen.inspection.readers import open_maps
 
-    for attention_map in islice(load_maps(path), sentences):
+    for attention_map in islice(open_maps(path), sentences):
         gatherer.add_map(attention_map)
 
 

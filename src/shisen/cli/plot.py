@@ -29,8 +29,8 @@ def plot_attention(
         ...,
         metavar="RUN… SENTENCE",
         help="Model directories and the sentence that they translate, or that a language model reads. A file "
-        "of saved attention (.attn.safetensors) may stand in place of a model; with such files alone there "
-        "is no sentence.",
+        "of attention (.attn.safetensors, .json, .npy, .marian, .pharaoh) may stand in place of a model; "
+        "with such files alone there is no sentence.",
     ),
     out: Path = _OUT,
     translation: Optional[str] = typer.Option(  # noqa: UP045 (typer reads this in Python 3.10 too)
@@ -177,11 +177,14 @@ def _check_options_are_read(runs: list[Path], sentence: str, translation: str | 
         what = "the sentence" if sentence else "--translation"
         raise UserError(f"{what} is for models; saved attention is drawn as it is: leave {what} out")
     if number and not any(are_saved):
-        raise UserError("--number chooses a map of a file (.attn.safetensors); a model has one of each kind")
+        raise UserError("--number chooses a map of a file of attention; a model has one of each kind")
 
 
 def _is_saved_attention(argument: str | Path) -> bool:
-    return str(argument).endswith(".safetensors")
+    from shisen.inspection.readers import is_map_file
+
+    # A sentence may end in the name of a file, so that more than the ending is asked for.
+    return str(argument).endswith(".safetensors") or (is_map_file(argument) and Path(argument).is_file())
 
 
 def _attention_of(
@@ -189,9 +192,9 @@ def _attention_of(
 ) -> AttentionMap:
     """The attention of one run: read from its file, or of the sentence that the model handles now."""
     if _is_saved_attention(run):
-        from shisen.inspection.map_file import load_maps
+        from shisen.inspection.readers import open_maps
 
-        maps = [one for one in load_maps(run) if kind in (None, one.kind)]
+        maps = [one for one in open_maps(run) if kind in (None, one.kind)]
         if number >= len(maps):
             of_kind = "" if kind is None else f" of the kind {kind}"
             raise UserError(f"{run}: holds {len(maps)} attention maps{of_kind}; there is no number {number}")
