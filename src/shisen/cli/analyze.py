@@ -81,11 +81,11 @@ def analyze(
             "reads": "own" if corpus.targets is None else "given",
             "fingerprint": translator.fingerprint,
         }
+        if faithfulness:
+            parts["faithfulness"] = _assess(translator, corpus)
         scores = _gather_model(gatherer, translator, corpus, alignments, batch_size)
         if scores is not None:
             facts["gold"], parts["alignment"] = str(gold), scores
-        if faithfulness:
-            parts["faithfulness"] = _assess(translator, corpus)
     facts |= {
         "command": common.command(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
