@@ -54,7 +54,10 @@ WORDS: dict[str, dict[str, str]] = {
         "by_head": "By head",
         "by_length": "By sentence length",
         "by_part": "By part of the sentence",
-        "means_note": "Means, and below each its 95 % interval. All other numbers are in report.json.",
+        "means_note": (
+            "Means, and below each its 95 % interval; the bar is its share of the largest in the column. All "
+            "other numbers are in report.json."
+        ),
         "length_note": "Length is the number of keys, end of sentence included.",
         "part_note": "Rows by the third of the sentence in which their word stands.",
         "layer": "layer",
@@ -154,7 +157,9 @@ WORDS: dict[str, dict[str, str]] = {
         "by_head": "ヘッドごと",
         "by_length": "文の長さごと",
         "by_part": "文中の位置ごと",
-        "means_note": "平均と、その下に 95 % 信頼区間。ほかの数値は report.json にある。",
+        "means_note": (
+            "平均と、その下に 95 % 信頼区間。棒は列の最大に対する割合。ほかの数値は report.json にある。"
+        ),
         "length_note": "長さはキーの数で、文末記号を含む。",
         "part_note": "語が文のどの三分の一にあるかで行を分けた。",
         "layer": "層",
