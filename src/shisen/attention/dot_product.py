@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from shisen.attention.normalization import AttentionFunction, attention_weights
+from shisen.attention.normalization import AttentionFunction, WeightEdit, attention_weights
 from shisen.attention.precision import autocast_off, widen
 
 
@@ -21,6 +21,7 @@ def scaled_dot_product(
     scale: float | None = None,
     dropout: float = 0.0,
     function: AttentionFunction = "softmax",
+    edit: WeightEdit | None = None,
     return_weights: bool = False,
 ) -> tuple[Float[Tensor, "*batch queries value_size"], Float[Tensor, "*batch queries keys"] | None]:
     """Attend by the similarity of query and key.
@@ -42,24 +43,26 @@ def scaled_dot_product(
         scale: what the products are multiplied by; None: 1/√d.
         dropout: probability of dropping a weight, now; a module passes 0 outside training.
         function: what makes weights of scores; see :func:`~shisen.attention.attention_weights`.
+        edit: what changes the weights [*batch, queries, keys] before they are used; None: nothing does.
         return_weights: whether to return the weights.
 
     Returns:
-        The context, in the precision of the values, and the weights, before dropout, in float32 (float64 for
-        float64), or None where they were not asked for. A query with nothing to attend to has context and
-        weights 0.
+        The context, in the precision of the values, and the weights, edited, before dropout, in float32
+        (float64 for float64), or None where they were not asked for. A query with nothing to attend to has
+        context and weights 0.
     """
     if is_causal:
         is_square = query.shape[-2] == key.shape[-2]
-        if is_square and mask is None and bias is None and function == "softmax" and not return_weights:
+        is_plain = mask is None and bias is None and function == "softmax" and edit is None
+        if is_square and is_plain and not return_weights:
             context = scaled_dot_product_attention(
                 query, key, value, dropout_p=dropout, is_causal=True, scale=scale
             )
             return context, None
         causal = causal_mask(query.shape[-2], key.shape[-2], query.device)
         mask = causal if mask is None else mask & causal
-    if return_weights or function != "softmax":
-        context, weights = _explicitly(query, key, value, mask, bias, scale, dropout, function)
+    if return_weights or function != "softmax" or edit is not None:
+        context, weights = _explicitly(query, key, value, mask, bias, scale, dropout, function, edit)
         return context, weights if return_weights else None
     return _fused(query, key, value, mask, bias, scale, dropout), None
 
@@ -78,6 +81,7 @@ def _explicitly(
     scale: float | None,
     dropout: float,
     function: AttentionFunction,
+    edit: WeightEdit | None,
 ) -> tuple[Tensor, Tensor]:
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     with autocast_off(query.device):
@@ -85,6 +89,8 @@ def _explicitly(
         if bias is not None:
             scores = scores + widen(bias)
         weights = attention_weights(scores, mask, function)
+        if edit is not None:
+            weights = edit(weights)
         kept = torch.nn.functional.dropout(weights, dropout) if dropout else weights
         return torch.matmul(kept.to(value.dtype), value), weights
 

@@ -19,8 +19,9 @@ from shisen.attention.mechanism import (
     check_coverage,
     check_query,
     require_positive,
+    weighted_sum,
 )
-from shisen.attention.normalization import AttentionFunction, attention_weights
+from shisen.attention.normalization import AttentionFunction, WeightEdit, attention_weights
 from shisen.attention.precision import autocast_off, widen
 
 Alignment = Literal["monotonic", "predictive"]
@@ -126,8 +127,11 @@ class LocalAttention(ScoredAttention):
         prepared: PreparedKeys,
         positions: StepNumbers | None = None,
         coverage: Coverage | None = None,
+        edit: WeightEdit | None = None,
     ) -> ContextAndWeights:
         """Find the window of each query, score its keys, normalise and sum.
+
+        An edit sees the weights of all keys, and may give some to keys outside the window.
 
         Raises:
             ValueError: a shape does not fit, or the window follows the steps and the number of a single one
@@ -138,7 +142,7 @@ class LocalAttention(ScoredAttention):
         self._check_positions(positions, query)
         if query.ndim == 2:
             positions = None if positions is None else positions.unsqueeze(1)
-            context, weights = self.attend(query.unsqueeze(1), prepared, positions)
+            context, weights = self.attend(query.unsqueeze(1), prepared, positions, edit=edit)
             return context.squeeze(1), weights.squeeze(1)
         keys = prepared.keys.shape[1]
         if keys == 0:
@@ -150,10 +154,13 @@ class LocalAttention(ScoredAttention):
         weights = attention_weights(self._scores(query, h), window.allowed, self.function)
         if self.alignment == "predictive":
             weights = weights * gaussian(window.distances, self.window)
+        everywhere = weights.new_zeros(*query.shape[:2], keys).scatter_add(2, window.keys, weights)
+        if edit is not None:
+            everywhere = edit(everywhere)
+            return weighted_sum(self.drop(everywhere), prepared.values), everywhere
         values = h if prepared.values is prepared.projected else take(prepared.values, window.keys)
         context = torch.einsum("bqw,bqwv->bqv", self.drop(weights).to(values.dtype), values)
-        everywhere = weights.new_zeros(*query.shape[:2], keys)
-        return context, everywhere.scatter_add(2, window.keys, weights)
+        return context, everywhere
 
     def _check_positions(self, positions: Tensor | None, query: Tensor) -> None:
         if not self.reads_positions:

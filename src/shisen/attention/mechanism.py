@@ -7,7 +7,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shisen.attention.gathering import SharedVectors
-from shisen.attention.normalization import AttentionFunction, attention_weights, check_function
+from shisen.attention.normalization import (
+    AttentionFunction,
+    WeightEdit,
+    attention_weights,
+    check_function,
+)
 from shisen.attention.precision import widen
 
 # One query per sentence, or several; the mask has a row per sentence, or one per query.
@@ -88,6 +93,7 @@ class Mechanism(nn.Module):
         prepared: PreparedKeys,
         positions: StepNumbers | None = None,
         coverage: Coverage | None = None,
+        edit: WeightEdit | None = None,
     ) -> ContextAndWeights:
         """Attend with one query per sentence, or with several.
 
@@ -98,10 +104,12 @@ class Mechanism(nn.Module):
                 queries are the first steps, one after the other.
             coverage: the sum of the weights of the steps before each query, where ``has_coverage``; None:
                 there were none.
+            edit: what changes the weights [batch, queries, keys] before they are used; what it gives for a
+                key that may not be attended to has to stay 0.
 
         Returns:
-            The context, in the precision of the values, and the weights, in float32 (float64 for float64);
-            without the queries axis if the query has none.
+            The context, in the precision of the values, and the weights, edited, in float32 (float64 for
+            float64); without the queries axis if the query has none.
 
         Raises:
             ValueError: a shape does not fit; both shapes are named.
@@ -196,19 +204,22 @@ class ScoredAttention(Mechanism):
         prepared: PreparedKeys,
         positions: StepNumbers | None = None,
         coverage: Coverage | None = None,
+        edit: WeightEdit | None = None,
     ) -> ContextAndWeights:
         """Score, normalise and sum, for one query per sentence or several; ``positions`` change nothing."""
         check_query(query, prepared, self.query_size)
         check_coverage(coverage, query, prepared, self.has_coverage)
         if query.ndim == 2:
             coverage = None if coverage is None else coverage.unsqueeze(1)
-            context, weights = self.attend(query.unsqueeze(1), prepared, None, coverage)
+            context, weights = self.attend(query.unsqueeze(1), prepared, None, coverage, edit)
             return context.squeeze(1), weights.squeeze(1)
         mask = prepared.mask
         if mask is not None and mask.ndim == 2:
             mask = mask.unsqueeze(1)  # [batch, 1, keys]
         scores = self.score(query, prepared.projected, coverage)  # [batch, queries, keys]
         weights = attention_weights(scores, mask, self.function)
+        if edit is not None:
+            weights = edit(weights)
         return weighted_sum(self.drop(weights), prepared.values), weights
 
     def drop(self, weights: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shisen.attention.dot_product import scaled_dot_product
 from shisen.attention.mechanism import require_positive
-from shisen.attention.normalization import AttentionFunction, check_function
+from shisen.attention.normalization import AttentionFunction, WeightEdit, check_function
 from shisen.attention.positions import alibi_bias, relative_scores, rotate_by_position
 
 Positions = Literal["rotary", "alibi", "relative"]
@@ -169,6 +169,7 @@ class MultiHeadAttention(nn.Module):
         is_causal: bool = False,
         positions: int | Int[Tensor, " queries"] | None = None,
         key_positions: Int[Tensor, " keys"] | None = None,
+        edit: WeightEdit | None = None,
         return_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch queries model_size"], Float[Tensor, "batch heads queries keys"] | None]:
         """Attend to projected keys; arguments and results as ``forward`` has them.
@@ -180,6 +181,7 @@ class MultiHeadAttention(nn.Module):
             positions: the position of the first query, or of each; None: the last query stands at the last
                 key's position.
             key_positions: the position of each key; None: from 0 on.
+            edit: what changes the weights [batch, heads, queries, keys] before they are used.
         """
         if query.ndim != 3 or query.shape[-1] != self.model_size or query.shape[0] != cache.keys.shape[0]:
             raise ValueError(
@@ -204,6 +206,7 @@ class MultiHeadAttention(nn.Module):
             is_causal=is_causal,
             dropout=self.dropout if self.training else 0.0,
             function=self.function,
+            edit=edit,
             return_weights=return_weights,
         )  # [batch, heads, queries, head_size]
         if head_mask is not None:
@@ -222,6 +225,7 @@ class MultiHeadAttention(nn.Module):
         bias: Float[Tensor, "..."] | None = None,
         head_mask: HeadMask | None = None,
         is_causal: bool = False,
+        edit: WeightEdit | None = None,
         return_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch queries model_size"], Float[Tensor, "batch heads queries keys"] | None]:
         """Attend with all queries at once.
@@ -236,11 +240,13 @@ class MultiHeadAttention(nn.Module):
             head_mask: what each head's part is multiplied by before it is projected: 0 takes the head away.
                 [heads], or [batch, heads].
             is_causal: whether a query may attend only to its own position and those before it.
+            edit: what changes the weights [batch, heads, queries, keys] before they are used; what it gives
+                for a key that may not be attended to has to stay 0.
             return_weights: whether to return the weights; without, a softmax uses the fused kernel.
 
         Returns:
-            The context, and the weights [batch, heads, queries, keys] before dropout and ``head_mask``, in
-            float32 (float64 for float64), or None.
+            The context, and the weights [batch, heads, queries, keys], edited, before dropout and
+            ``head_mask``, in float32 (float64 for float64), or None.
 
         Raises:
             ValueError: a shape does not fit; both shapes are named.
@@ -253,6 +259,7 @@ class MultiHeadAttention(nn.Module):
             bias=bias,
             head_mask=head_mask,
             is_causal=is_causal,
+            edit=edit,
             return_weights=return_weights,
         )
 

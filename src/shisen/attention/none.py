@@ -17,6 +17,7 @@ from shisen.attention.mechanism import (
     check_query,
     weighted_sum,
 )
+from shisen.attention.normalization import WeightEdit
 from shisen.attention.precision import widen
 
 
@@ -89,8 +90,15 @@ class NoAttention(Mechanism):
         prepared: PreparedKeys,
         positions: StepNumbers | None = None,
         coverage: Coverage | None = None,
+        edit: WeightEdit | None = None,
     ) -> ContextAndWeights:
-        """Give every query the fixed context, and weights of 0; ``positions`` change nothing."""
+        """Give every query the fixed context, and weights of 0; ``positions`` change nothing.
+
+        Raises:
+            ValueError: a shape does not fit, or there is an edit: of no weights.
+        """
+        if edit is not None:
+            raise ValueError("without attention there are no weights to edit")
         check_query(query, prepared, query_size=query.shape[-1])
         check_coverage(coverage, query, prepared, self.has_coverage)
         if query.ndim == 2:

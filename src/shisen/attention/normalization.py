@@ -18,6 +18,9 @@ from shisen.errors import UserError
 
 AttentionFunction = Literal["softmax", "sparsemax", "entmax15"]
 
+WeightEdit = Callable[[Tensor], Tensor]
+"""What puts other weights in the place of those of a mechanism, of the same shape, before dropout."""
+
 
 def attention_weights(
     scores: Float[Tensor, "*batch queries keys"],

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from shisen.attention.block_attention import BlockAttention, RecomputedAttention, gather, in_sequence
 from shisen.attention.block_plan import Group, make_plan
+from shisen.attention.dot_product import scaled_dot_product
 from shisen.attention.multi_head import HeadMask, MultiHeadAttention
-from shisen.attention.normalization import AttentionFunction
+from shisen.attention.normalization import AttentionFunction, WeightEdit
 from shisen.attention.patterns import Pattern
 from shisen.attention.precision import widen
 
@@ -170,6 +171,7 @@ class SparseSelfAttention(nn.Module):
         mask: Bool[Tensor, "batch length"] | None = None,
         *,
         head_mask: HeadMask | None = None,
+        edit: WeightEdit | None = None,
         return_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch length model_size"], SparseWeights | None]:
         """Attend within the sequences.
@@ -178,6 +180,8 @@ class SparseSelfAttention(nn.Module):
             inputs: the sequences.
             mask: True at real tokens; None: all are.
             head_mask: what each head's part is multiplied by: [heads] or [batch, heads].
+            edit: what changes the weights [batch, heads, length, length] before they are used. All of them
+                are made for it, and all pairs are returned: an edit may give weight to any.
             return_weights: whether to return the weights, of the allowed pairs alone.
 
         Raises:
@@ -191,17 +195,50 @@ class SparseSelfAttention(nn.Module):
             layer(inputs).unflatten(-1, (self.heads, self.head_size)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )  # [batch, heads, length, head_size]
-        context, weights = sparse_dot_product(
-            query,
-            key,
-            value,
-            self.pattern,
-            mask,
-            block_size=self.block_size,
-            dropout=self.dropout if self.training else 0.0,
-            function=self.function,
-            return_weights=return_weights,
-        )
+        dropout = self.dropout if self.training else 0.0
+        if edit is None:
+            context, weights = sparse_dot_product(
+                query,
+                key,
+                value,
+                self.pattern,
+                mask,
+                block_size=self.block_size,
+                dropout=dropout,
+                function=self.function,
+                return_weights=return_weights,
+            )
+        else:
+            context, weights = self._edited(query, key, value, mask, edit, dropout)
         if head_mask is not None:
             context = context * head_mask.to(context.dtype)[..., None, None]
         return self.out(context.transpose(1, 2).flatten(2)), weights
+
+    def _edited(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        edit: WeightEdit,
+        dropout: float,
+    ) -> tuple[Tensor, SparseWeights]:
+        """The context under the pattern's mask and the edit, by dense attention, and all weights."""
+        length = query.shape[2]
+        allowed = self.pattern.mask(length, device=query.device)  # [length, length]
+        if mask is not None:
+            allowed = allowed & mask[:, None, None]
+        context, dense = scaled_dot_product(
+            query,
+            key,
+            value,
+            allowed,
+            dropout=dropout,
+            function=self.function,
+            edit=edit,
+            return_weights=True,
+        )
+        assert dense is not None
+        place = torch.arange(length, device=query.device)
+        queries, keys = place.repeat_interleave(length), place.repeat(length)
+        return context, SparseWeights(queries, keys, dense.flatten(2), length)

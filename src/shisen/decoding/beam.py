@@ -1,6 +1,7 @@
 """Beam search, over all sentences and beams of a batch at once."""
 
 from itertools import count
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,7 +11,7 @@ from shisen.data.vocabulary import END
 from shisen.decoding.candidates import best_candidates
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis, length_normaliser
-from shisen.decoding.interface import DecodableModel, first_tokens
+from shisen.decoding.interface import DecodableModel, encoded, first_tokens
 from shisen.decoding.options import BeamOptions, Constraints, LengthLimits
 from shisen.decoding.restriction import NEVER, extend, restrict
 
@@ -26,6 +27,7 @@ def beam_search(
     lengths: LengthLimits | None = None,
     constraints: Constraints | None = None,
     with_attention: bool = False,
+    edit: Any = None,
 ) -> list[list[Hypothesis]]:
     """Translate a batch, keeping the `beam_size` likeliest hypotheses of every sentence at every step.
 
@@ -44,6 +46,7 @@ def beam_search(
         lengths: How long a translation may become.
         constraints: Tokens that may not come.
         with_attention: Keep the attention weights.
+        edit: What changes the model's attention (a `shisen.models.AttentionEdit`); None: nothing does.
 
     Returns:
         For each sentence its `n_best` hypotheses, all different, the best score first. There are fewer where
@@ -52,7 +55,7 @@ def beam_search(
     options = options or BeamOptions()
     lengths = lengths or LengthLimits()
     constraints = constraints or Constraints()
-    memory = model.encode(source, mask, with_attention)
+    memory = encoded(model, source, mask, with_attention, edit)
     state = model.initial_state(memory)
     history = History(memory.attention if with_attention else {})
     limits = lengths.of(mask)  # [rows], like all that follows: the sentences still in the batch

@@ -1,5 +1,7 @@
 """Forced decoding: what the model makes of a translation that is given."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from shisen.data.vocabulary import PADDING
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis
-from shisen.decoding.interface import DecodableModel
+from shisen.decoding.interface import DecodableModel, encoded
 
 
 @torch.inference_mode()
@@ -19,6 +21,7 @@ def force(
     *,
     length_penalty: float = 1.0,
     with_attention: bool = True,
+    edit: Any = None,
 ) -> list[Hypothesis]:
     """Take the model through given translations: their log-probabilities, scores and attention.
 
@@ -31,11 +34,12 @@ def force(
         target: ``<s>`` and at least one token (the last usually ``</s>``), padded at the end.
         length_penalty: α of the score.
         with_attention: Keep the attention weights.
+        edit: What changes the model's attention (a `shisen.models.AttentionEdit`); None: nothing does.
 
     Returns:
         One hypothesis per sentence, in order; its ids are the target without ``<s>``.
     """
-    memory = model.encode(source, mask, with_attention)
+    memory = encoded(model, source, mask, with_attention, edit)
     state = model.initial_state(memory)
     history = History(memory.attention if with_attention else {})
     sentences = torch.arange(len(source), device=source.device)

@@ -1,6 +1,7 @@
 """Greedy decoding: the likeliest token at every step."""
 
 from itertools import count
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -9,7 +10,7 @@ from torch import Tensor
 from shisen.data.vocabulary import END
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis
-from shisen.decoding.interface import DecodableModel, first_tokens
+from shisen.decoding.interface import DecodableModel, encoded, first_tokens
 from shisen.decoding.options import Constraints, LengthLimits
 from shisen.decoding.restriction import extend, restrict
 
@@ -26,6 +27,7 @@ def greedy(
     constraints: Constraints | None = None,
     length_penalty: float = 1.0,
     with_attention: bool = False,
+    edit: Any = None,
 ) -> list[Hypothesis]:
     """Translate a batch, taking the likeliest allowed token at every step; of equals the lowest id.
 
@@ -41,13 +43,14 @@ def greedy(
         constraints: Tokens that may not come.
         length_penalty: α of the reported score; it does not influence the choice.
         with_attention: Keep the attention weights.
+        edit: What changes the model's attention (a `shisen.models.AttentionEdit`); None: nothing does.
 
     Returns:
         One hypothesis per sentence, in order.
     """
     lengths = lengths or LengthLimits(max_length)
     constraints = constraints or Constraints()
-    memory = model.encode(source, mask, with_attention)
+    memory = encoded(model, source, mask, with_attention, edit)
     state = model.initial_state(memory)
     history = History(memory.attention if with_attention else {})
     limits = lengths.of(mask)

@@ -70,6 +70,22 @@ class DecodableModel(Protocol):
         """Read the previous token of every beam and return a `StepOutput`."""
 
 
+def encoded(
+    model: DecodableModel,
+    source: Int[Tensor, "batch length"],
+    mask: Bool[Tensor, "batch length"],
+    with_attention: bool,
+    edit: Any,
+) -> Any:
+    """Encode source sentences into a `Memory`; an edit is handed over only where there is one.
+
+    So a model need not take edits in order to be decoded.
+    """
+    if edit is None:
+        return model.encode(source, mask, with_attention)
+    return model.encode(source, mask, with_attention, edit=edit)  # type: ignore[call-arg]
+
+
 def first_tokens(
     source: Int[Tensor, "batch length"], first: Int[Tensor, " batch"] | None
 ) -> Int[Tensor, "batch 1"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from shisen.data.vocabulary import END
 from shisen.decoding.history import History, Step
 from shisen.decoding.hypothesis import Hypothesis
-from shisen.decoding.interface import DecodableModel, first_tokens
+from shisen.decoding.interface import DecodableModel, encoded, first_tokens
 from shisen.decoding.options import Constraints, LengthLimits, SamplingOptions
 from shisen.decoding.restriction import NEVER, extend, restrict
 
@@ -28,6 +29,7 @@ def sample(
     lengths: LengthLimits | None = None,
     constraints: Constraints | None = None,
     with_attention: bool = False,
+    edit: Any = None,
 ) -> list[list[Hypothesis]]:
     """Draw translations of a batch, token by token.
 
@@ -44,6 +46,7 @@ def sample(
         lengths: How long a translation may become.
         constraints: Tokens that may not come; their probability is shared among the others.
         with_attention: Keep the attention weights.
+        edit: What changes the model's attention (a `shisen.models.AttentionEdit`); None: nothing does.
 
     Returns:
         For each sentence its samples, the best score first.
@@ -55,7 +58,7 @@ def sample(
     sentences = torch.arange(len(source), device=source.device)
     draws = _draws(options, numbers or range(len(source)), limits).to(source.device)
 
-    memory = model.encode(source, mask, with_attention)
+    memory = encoded(model, source, mask, with_attention, edit)
     state = model.initial_state(memory)
     state = state.select(sentences, torch.zeros_like(sentences)[:, None].expand(-1, options.samples))
     history = History(memory.attention if with_attention else {})

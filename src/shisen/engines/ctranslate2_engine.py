@@ -81,6 +81,7 @@ class CTranslate2Engine:
         self, sources: Sequence[Ids], numbers: Sequence[int], decoding: Decoding
     ) -> list[list[Hypothesis]]:
         """Search for translations of a batch; see `Engine`."""
+        _refuse(decoding.edit)
         limits = [self._limit(len(ids), decoding.lengths) for ids in sources]
         if isinstance(decoding.search, SamplingOptions):
             wanted = decoding.search.samples
@@ -105,9 +106,15 @@ class CTranslate2Engine:
         return self._with_attention(sources, results) if decoding.with_attention else results
 
     def force(
-        self, sources: Sequence[Ids], targets: Sequence[Ids], length_penalty: float, with_attention: bool
+        self,
+        sources: Sequence[Ids],
+        targets: Sequence[Ids],
+        length_penalty: float,
+        with_attention: bool,
+        edit: Any = None,
     ) -> list[Hypothesis]:
         """Read given translations of a batch; see `Engine`."""
+        _refuse(edit)
         scored = self._translator.score_batch(
             self._source_tokens(sources),
             [self._target_tokens(ids[:-1]) for ids in targets],
@@ -295,3 +302,9 @@ def _ended(ids: Ids, limit: int) -> tuple[int, ...]:
     """At most `limit` of the ids, and </s> behind them."""
     words = tuple(ids[:-1] if ids and ids[-1] == END else ids)
     return (*words[:limit], END)
+
+
+def _refuse(edit: Any) -> None:
+    """CTranslate2 computes attention in kernels of its own, which nothing can be put into."""
+    if edit is not None:
+        raise UserError("CTranslate2 takes no intervention; use the model directory that was exported")

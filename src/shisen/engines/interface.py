@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from shisen.decoding import BeamOptions, Constraints, Hypothesis, LengthLimits, SamplingOptions
 
@@ -16,12 +16,15 @@ class Decoding:
         lengths: How long a translation may become.
         constraints: Tokens that may not come.
         with_attention: Whether hypotheses bring their attention.
+        edit: What changes the attention of a network of this package, for the sentences of one batch (a
+            `shisen.models.AttentionEdit`); None: nothing does.
     """
 
     search: BeamOptions | SamplingOptions
     lengths: LengthLimits
     constraints: Constraints
     with_attention: bool
+    edit: Any = None
 
 
 @runtime_checkable
@@ -60,6 +63,7 @@ class Engine(Protocol):
         targets: Sequence[Sequence[int]],
         length_penalty: float,
         with_attention: bool,
+        edit: Any = None,
     ) -> list[Hypothesis]:
         """Read given translations of a batch.
 
@@ -68,4 +72,8 @@ class Engine(Protocol):
             targets: The ids of its translation.
             length_penalty: α of the score.
             with_attention: Whether hypotheses bring their attention.
+            edit: What changes the attention, as of `Decoding`.
+
+        Raises:
+            UserError: There is an edit, and the engine takes none.
         """

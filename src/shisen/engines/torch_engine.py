@@ -1,7 +1,7 @@
 """The engine of this package: its own networks and its own decoding, on PyTorch."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,7 @@ class TorchEngine:
                 lengths=lengths,
                 constraints=constraints,
                 with_attention=with_attention,
+                edit=decoding.edit,
             )
         if search.beam_size > 1:
             return beam_search(
@@ -58,6 +59,7 @@ class TorchEngine:
                 lengths=lengths,
                 constraints=constraints,
                 with_attention=with_attention,
+                edit=decoding.edit,
             )
         found = greedy(
             self.model,
@@ -67,6 +69,7 @@ class TorchEngine:
             constraints=constraints,
             length_penalty=search.length_penalty,
             with_attention=with_attention,
+            edit=decoding.edit,
         )
         return [[hypothesis] for hypothesis in found]
 
@@ -76,12 +79,19 @@ class TorchEngine:
         targets: Sequence[Sequence[int]],
         length_penalty: float,
         with_attention: bool,
+        edit: Any = None,
     ) -> list[Hypothesis]:
         """Read given translations of a batch; see `Engine`."""
         source, mask = self._padded(sources)
         target, _ = self._padded([[BEGIN, *ids] for ids in targets])
         return force(
-            self.model, source, mask, target, length_penalty=length_penalty, with_attention=with_attention
+            self.model,
+            source,
+            mask,
+            target,
+            length_penalty=length_penalty,
+            with_attention=with_attention,
+            edit=edit,
         )
 
     def _padded(self, sentences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Networks made of attention mechanisms: encoder-decoders, the language model, and their losses."""
 
+from shisen.models.attention_edit import AttentionEdit, AttentionPlace
 from shisen.models.config import LanguageModelConfig, ModelConfig, RecurrentConfig, TransformerConfig
 from shisen.models.families import FAMILIES, build_model
 from shisen.models.language_model import LanguageModel
@@ -9,6 +10,8 @@ from shisen.models.translation import LossOutput, StepOutput, TranslationBatch
 
 __all__ = [
     "FAMILIES",
+    "AttentionEdit",
+    "AttentionPlace",
     "LanguageModel",
     "LanguageModelConfig",
     "LossOutput",

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from shisen.attention import MECHANISMS, PreparedKeys, build_attention
 from shisen.attention.precision import widen
+from shisen.models.attention_edit import AttentionEdit, AttentionPlace, change_at
 from shisen.models.config import RecurrentConfig
 from shisen.models.dropout import Dropout
 from shisen.models.encoder import EncoderOutput
@@ -136,8 +137,18 @@ class RecurrentDecoder(nn.Module):
                 hidden + config.embedding_size + key_size, pieces * self.output_size
             )  # U_o, V_o and C_o side by side
 
-    def initial_state(self, encoded: EncoderOutput, mask: Bool[Tensor, "batch keys"]) -> DecoderState:
-        """The state before the first word: tanh of a projection of the last or the mean state, or 0."""
+    def initial_state(
+        self, encoded: EncoderOutput, mask: Bool[Tensor, "batch keys"], counts_steps: bool = False
+    ) -> DecoderState:
+        """The state before the first word: tanh of a projection of the last or the mean state, or 0.
+
+        Args:
+            encoded: What the encoder made of the source.
+            mask: True at real tokens.
+            counts_steps: Whether the state has the number of the step even where the attention does not read
+                it, for an edit.
+        """
+        counts_steps = counts_steps or self.attention.reads_positions
         batch, layers, hidden = encoded.states.size(0), self.config.decoder_layers, self.config.hidden_size
         is_lstm = self.config.cell == "lstm"
         if self.bridge is None:
@@ -153,7 +164,7 @@ class RecurrentDecoder(nn.Module):
             hidden=parts[:, 0],
             cell=parts[:, 1] if is_lstm else None,
             attentional=start.new_zeros(batch, 1, hidden) if has_feeding else None,
-            positions=mask.new_zeros(batch, 1, dtype=torch.long) if self.attention.reads_positions else None,
+            positions=mask.new_zeros(batch, 1, dtype=torch.long) if counts_steps else None,
             coverage=widen(start.new_zeros(batch, 1, mask.size(1))) if self.attention.has_coverage else None,
         )
 
@@ -179,6 +190,7 @@ class RecurrentDecoder(nn.Module):
         input_gates: Float[Tensor, "batch beams gates"],
         state: DecoderState,
         prepared: PreparedKeys,
+        edit: AttentionEdit | None = None,
     ) -> DecoderStep:
         """Read one word in every beam. This is the definition that every faster way is tested against."""
         cell = self.first_cell
@@ -187,18 +199,37 @@ class RecurrentDecoder(nn.Module):
             if state.attentional is not None:
                 input_gates = input_gates + nn.functional.linear(state.attentional, by_fed)
             hidden, cells = self._recur(input_gates, state)
-            context, weights = self._attend(hidden[:, :, -1], state, prepared)
+            context, weights = self._attend(hidden[:, :, -1], state, prepared, edit)
             attentional = torch.tanh(self.W_c(torch.cat([context, hidden[:, :, -1]], -1)))
             kept = attentional if state.attentional is not None else None
             return DecoderStep(attentional, state.after(weights, hidden, cells, kept), weights)
-        context, weights = self._attend(state.hidden[:, :, -1], state, prepared)
+        context, weights = self._attend(state.hidden[:, :, -1], state, prepared, edit)
         hidden, cells = self._recur(input_gates + nn.functional.linear(context, by_fed), state)
         features = torch.cat([hidden[:, :, -1], embedded, context], -1)
         return DecoderStep(features, state.after(weights, hidden, cells, None), weights)
 
-    def _attend(self, query: Tensor, state: DecoderState, prepared: PreparedKeys) -> tuple[Tensor, Tensor]:
-        """The context and the weights of a step."""
-        return self.attention.attend(query, prepared, positions=state.positions, coverage=state.coverage)
+    def _attend(
+        self, query: Tensor, state: DecoderState, prepared: PreparedKeys, edit: AttentionEdit | None
+    ) -> tuple[Tensor, Tensor]:
+        """The context and the weights of a step; to an edit they are those of layer 0, which has one head."""
+        positions = state.positions if self.attention.reads_positions else None
+        if edit is None:
+            return self.attention.attend(query, prepared, positions=positions, coverage=state.coverage)
+        keys = torch.arange(prepared.keys.shape[1], device=query.device)
+        steps = None if state.positions is None else state.positions[0]  # the same for every sentence
+        allowed = None if prepared.mask is None else prepared.mask[:, None, None]
+        change = change_at(edit, AttentionPlace("cross", 0, steps, keys, allowed))
+        by_head = change.weights
+        context, weights = self.attention.attend(
+            query,
+            prepared,
+            positions=positions,
+            coverage=state.coverage,
+            edit=None if by_head is None else lambda weights: by_head(weights[:, None])[:, 0],
+        )
+        if change.head_mask is not None:
+            context = context * change.head_mask.to(context.dtype)[..., None]  # [1 or batch, 1, 1]
+        return context, weights
 
     def _recur(self, gates: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
         """Every layer's new state from the first layer's input gates: [batch, beams, layers, hidden]."""

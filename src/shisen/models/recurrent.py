@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from shisen.attention import MECHANISMS, BahdanauAttention, NoAttention, PreparedKeys, coverage_loss
 from shisen.data.vocabulary import PADDING
+from shisen.errors import UserError
+from shisen.models.attention_edit import AttentionEdit, selected
 from shisen.models.bahdanau_gru import unroll_bahdanau_gru
 from shisen.models.config import RecurrentConfig
 from shisen.models.decoder import DecoderState, DecoderStep, RecurrentDecoder
@@ -24,6 +26,7 @@ class Memory(NamedTuple):
     prepared: PreparedKeys
     encoded: EncoderOutput
     mask: Bool[Tensor, "batch keys"]
+    edit: AttentionEdit | None = None  # what changes the attention of the steps
 
     @property
     def attention(self) -> dict[str, Tensor]:
@@ -32,7 +35,12 @@ class Memory(NamedTuple):
 
     def select(self, rows: Int[Tensor, " n"]) -> "Memory":
         """The memory of these sentences of the batch alone, in this order."""
-        return Memory(self.prepared.select(rows), self.encoded.select(rows), self.mask[rows])
+        return Memory(
+            self.prepared.select(rows),
+            self.encoded.select(rows),
+            self.mask[rows],
+            selected(self.edit, rows),
+        )
 
 
 class Steps(NamedTuple):
@@ -104,24 +112,52 @@ class RecurrentTranslator(nn.Module):
         source: Int[Tensor, "batch keys"],
         mask: Bool[Tensor, "batch keys"],
         with_attention: bool = True,
+        edit: AttentionEdit | None = None,
     ) -> Memory:
         """Read source sentences once; `mask` is True at their tokens, which come before any padding.
 
         The steps' weights cost nothing here: they are returned whether `with_attention` or not.
+
+        Args:
+            source: tokens.
+            mask: True at real tokens.
+            with_attention: changes nothing.
+            edit: what changes the attention of every step; None: nothing does.
+
+        Raises:
+            UserError: There is an edit, but no attention.
         """
+        if edit is not None and isinstance(self.decoder.attention, NoAttention):
+            raise UserError("this model has no attention (model.attention: none) to intervene in")
         encoded = self.encoder(source, mask)
-        return Memory(self.decoder.attention.prepare(encoded.states, mask=mask), encoded, mask)
+        return Memory(self.decoder.attention.prepare(encoded.states, mask=mask), encoded, mask, edit)
 
     def initial_state(self, memory: Memory) -> DecoderState:
         """The decoder's state before the first word, with one beam per sentence."""
-        return self.decoder.initial_state(memory.encoded, memory.mask)
+        return self.decoder.initial_state(memory.encoded, memory.mask, memory.edit is not None)
 
     def step(self, previous: Int[Tensor, "batch beams"], state: DecoderState, memory: Memory) -> StepOutput:
         """Read the previous word of every beam; give the next word's logits and where the step looked."""
         embedded = self.decoder.embed(previous)
-        step = self.decoder.step(embedded, self.decoder.input_gates(embedded), state, memory.prepared)
+        step = self.decoder.step(
+            embedded, self.decoder.input_gates(embedded), state, memory.prepared, memory.edit
+        )
         logits = self.output(self.decoder.read_out(step.features)).float()
         return StepOutput(logits, step.state, {"cross": step.weights[:, :, None, None]})
+
+    def decode(
+        self, words: Int[Tensor, "batch steps"], memory: Memory
+    ) -> Float[Tensor, "batch steps output"]:
+        """What the output layer reads at every step, all previous words being known."""
+        state = self.initial_state(memory)
+        embedded = self.decoder.embed(words)  # [batch, steps, embedding]
+        steps = self._step_by_step(embedded, state, memory.prepared, memory.edit)
+        return self.decoder.read_out(steps.features)
+
+    @property
+    def attention_heads(self) -> dict[str, tuple[int, int]]:
+        """How many layers, and heads in each, there are of every kind of attention."""
+        return {} if isinstance(self.decoder.attention, NoAttention) else {"cross": (1, 1)}
 
     def loss(
         self,
@@ -226,11 +262,21 @@ class RecurrentTranslator(nn.Module):
         prepared = self.decoder.attention.prepare(encoded.states, mask=mask)
         state = self.decoder.initial_state(encoded, mask)
         embedded = self.decoder.embed(words)  # [batch, steps, embedding]
+        return self._step_by_step(embedded, state, prepared, None, precision)
+
+    def _step_by_step(
+        self,
+        embedded: Float[Tensor, "batch steps embedding"],
+        state: DecoderState,
+        prepared: PreparedKeys,
+        edit: AttentionEdit | None,
+        precision: Precision = "float32",
+    ) -> Steps:
         gates = self.decoder.input_gates(embedded, precision)
         features, repeated = [], []
-        for step in range(words.size(1)):
+        for step in range(embedded.size(1)):
             here = slice(step, step + 1)
-            out = self.decoder.step(embedded[:, here], gates[:, here], state, prepared)
+            out = self.decoder.step(embedded[:, here], gates[:, here], state, prepared, edit)
             features.append(out.features)
             repeated.append(_repeated(out, state))
             state = out.state

@@ -19,11 +19,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shisen.attention import KeyValueCache, MultiHeadAttention, SparseSelfAttention
+from shisen.attention.dot_product import causal_mask
 from shisen.attention.multi_head import Positions
 from shisen.attention.patterns import parse_pattern
 from shisen.attention.positions import sinusoidal_positions
 from shisen.data.vocabulary import PADDING
 from shisen.errors import UserError
+from shisen.models.attention_edit import (
+    NO_CHANGE,
+    AttentionEdit,
+    AttentionPlace,
+    Change,
+    change_at,
+    selected,
+)
 from shisen.models.config import LayerConfig, TransformerConfig
 from shisen.models.dropout import Dropout
 from shisen.models.output import output_loss
@@ -41,11 +50,12 @@ class Memory(NamedTuple):
     mask: Bool[Tensor, "batch keys"]
     attention: dict[str, Float[Tensor, "batch layers heads keys keys"]]  # "encoder", if it was asked for
     with_attention: bool  # whether the steps return weights
+    edit: AttentionEdit | None = None  # what changes the attention of the steps
 
     def select(self, rows: Int[Tensor, " n"]) -> "Memory":
         """The memory of these sentences of the batch alone, in this order, for steps: without `attention`."""
         layers = tuple(layer.select(rows) for layer in self.layers)
-        return Memory(layers, self.mask[rows], {}, self.with_attention)
+        return Memory(layers, self.mask[rows], {}, self.with_attention, selected(self.edit, rows))
 
 
 class FeedForward(nn.Module):
@@ -128,6 +138,8 @@ class Layer(nn.Module):
         key_positions: Int[Tensor, " slots"] | None = None,
         memory: KeyValueCache | None = None,
         memory_mask: Bool[Tensor, "batch keys"] | None = None,
+        self_change: Change = NO_CHANGE,
+        cross_change: Change = NO_CHANGE,
         return_weights: bool = False,
     ) -> LayerOutput:
         """Read the positions of `x`, all at once, or those of one step behind its past.
@@ -143,16 +155,28 @@ class Layer(nn.Module):
             key_positions: with a past, the position of the token in each slot, those of `x` included.
             memory: the keys and values of cross-attention.
             memory_mask: True at the memory's real tokens.
+            self_change: what is done to self-attention.
+            cross_change: what is done to cross-attention.
             return_weights: whether to return the weights.
         """
         attend = self.self_attention
+        edit, head_mask = self_change
 
         def look_at_itself(h: Tensor) -> tuple[Tensor, tuple[StepCache | None, Tensor | None]]:
             if isinstance(attend, SparseSelfAttention):
-                context, sparse = attend(h, mask, return_weights=return_weights)
+                context, sparse = attend(
+                    h, mask, head_mask=head_mask, edit=edit, return_weights=return_weights
+                )
                 return context, (None, None if sparse is None else sparse.dense())
             if past is None or positions is None:
-                context, weights = attend(h, mask=mask, is_causal=is_causal, return_weights=return_weights)
+                context, weights = attend(
+                    h,
+                    mask=mask,
+                    head_mask=head_mask,
+                    is_causal=is_causal,
+                    edit=edit,
+                    return_weights=return_weights,
+                )
                 return context, (None, weights)
             at = positions
             if isinstance(at, int):  # every beam is at the same step
@@ -162,9 +186,11 @@ class Layer(nn.Module):
                 h,
                 now.key_values,
                 mask,
+                head_mask=head_mask,
                 is_causal=is_causal,
                 positions=at,
                 key_positions=key_positions,
+                edit=edit,
                 return_weights=return_weights,
             )
             return context, (now, weights)
@@ -172,7 +198,14 @@ class Layer(nn.Module):
         def look_at_memory(h: Tensor) -> tuple[Tensor, Tensor | None]:
             assert self.cross_attention is not None
             assert memory is not None
-            return self.cross_attention.attend(h, memory, memory_mask, return_weights=return_weights)
+            return self.cross_attention.attend(
+                h,
+                memory,
+                memory_mask,
+                head_mask=cross_change.head_mask,
+                edit=cross_change.weights,
+                return_weights=return_weights,
+            )
 
         x, (now, self_weights) = self._around(x, self.self_attention_norm, look_at_itself)
         cross_weights = None
@@ -271,6 +304,13 @@ class TransformerTranslator(nn.Module):
                 raise UserError("model.tie_embeddings three-way needs one vocabulary for both sides")
             self.source_embedding.words.weight = self.target_embedding.words.weight
 
+    @property
+    def attention_heads(self) -> dict[str, tuple[int, int]]:
+        """How many layers, and heads in each, there are of every kind of attention."""
+        heads = self.config.heads
+        layers = {"encoder": self.encoder, "decoder": self.decoder, "cross": self.decoder}
+        return {kind: (len(those), heads) for kind, those in layers.items()}
+
     # ------------------------------------------------------------------ all positions at once: training
 
     def loss(
@@ -316,6 +356,7 @@ class TransformerTranslator(nn.Module):
         source: Int[Tensor, "batch keys"],
         mask: Bool[Tensor, "batch keys"],
         with_attention: bool = False,
+        edit: AttentionEdit | None = None,
     ) -> Memory:
         """Read source sentences once.
 
@@ -323,24 +364,35 @@ class TransformerTranslator(nn.Module):
             source: tokens.
             mask: True at real tokens.
             with_attention: whether to keep the encoder's weights, and to return those of every step.
+            edit: what changes the attention, here and at every step; None: nothing does.
         """
         x = self.source_embedding(source)  # [batch, keys, size]
         weights = []
         only = None if bool(mask.all()) else mask  # without a mask the attention has less to do
-        for layer in self.encoder:
-            x, _, self_weights, _ = layer(x, only, return_weights=with_attention)
+        for number, layer in enumerate(cast(list[Layer], self.encoder)):
+            change = NO_CHANGE if edit is None else change_at(edit, _within_source(layer, number, mask))
+            x, _, self_weights, _ = layer(x, only, self_change=change, return_weights=with_attention)
             weights.append(self_weights)
         x = self.encoder_norm(x)
         attention = {"encoder": torch.stack(weights, 1)} if with_attention else {}
         layers = tuple(layer.project_memory(x) for layer in cast(list[Layer], self.decoder))
-        return Memory(layers, mask, attention, with_attention)
+        return Memory(layers, mask, attention, with_attention, edit)
 
     def decode(self, words: Int[Tensor, "batch steps"], memory: Memory) -> Float[Tensor, "batch steps size"]:
         """What the output layer reads at every step, all previous words being known."""
         x = self.target_embedding(words)  # [batch, steps, size]
         memory_mask = None if bool(memory.mask.all()) else memory.mask
-        for layer, keys in zip(self.decoder, memory.layers, strict=True):
-            x = layer(x, is_causal=True, memory=keys, memory_mask=memory_mask).x
+        places = torch.arange(words.shape[1], device=words.device)
+        past = causal_mask(len(places), len(places), words.device)[None, None]
+        for number, (layer, keys) in enumerate(zip(self.decoder, memory.layers, strict=True)):
+            x = layer(
+                x,
+                is_causal=True,
+                memory=keys,
+                memory_mask=memory_mask,
+                self_change=_change(memory, "decoder", number, places, places, past),
+                cross_change=_at_source(memory, number, places),
+            ).x
         return self.decoder_norm(x)
 
     # ------------------------------------------------------------------ one position at a time: decoding
@@ -355,7 +407,10 @@ class TransformerTranslator(nn.Module):
         x = self.target_embedding(previous, position=step)  # [batch, beams, size]
         has_others = is_own.shape[2] > step + 1  # more slots than steps: some are of other hypotheses
         now, self_weights, cross_weights = [], [], []
-        for layer, past, keys in zip(self.decoder, state.layers, memory.layers, strict=True):
+        at = positions[-previous.shape[1] :]  # the position of this step, for every beam
+        for number, (layer, past, keys) in enumerate(
+            zip(self.decoder, state.layers, memory.layers, strict=True)
+        ):
             out = layer(
                 x,
                 is_own if has_others else None,
@@ -364,6 +419,8 @@ class TransformerTranslator(nn.Module):
                 key_positions=positions,
                 memory=keys,
                 memory_mask=memory.mask,
+                self_change=_change(memory, "decoder", number, at, positions, is_own[:, None]),
+                cross_change=_at_source(memory, number, at),
                 return_weights=memory.with_attention,
             )
             x = out.x
@@ -388,3 +445,27 @@ def _attention(config: LayerConfig, positions: Positions | None) -> MultiHeadAtt
         drop_head=config.drop_head,
         function=config.attention_function,
     )
+
+
+def _within_source(layer: Layer, number: int, mask: Bool[Tensor, "batch keys"]) -> AttentionPlace:
+    """Where an encoder layer attends."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    allowed = mask[:, None, None]
+    if isinstance(layer.self_attention, SparseSelfAttention):
+        allowed = allowed & layer.self_attention.pattern.mask(len(places), device=mask.device)
+    return AttentionPlace("encoder", number, places, places, allowed)
+
+
+def _at_source(memory: Memory, layer: int, queries: Int[Tensor, " queries"]) -> Change:
+    """What is done to a decoder layer's cross-attention."""
+    if memory.edit is None:
+        return NO_CHANGE
+    keys = torch.arange(memory.mask.shape[1], device=memory.mask.device)
+    return _change(memory, "cross", layer, queries, keys, memory.mask[:, None, None])
+
+
+def _change(memory: Memory, kind: str, layer: int, queries: Tensor, keys: Tensor, allowed: Tensor) -> Change:
+    """What is done to a layer's attention."""
+    if memory.edit is None:
+        return NO_CHANGE
+    return change_at(memory.edit, AttentionPlace(kind, layer, queries, keys, allowed))

@@ -1,15 +1,15 @@
 """Other weights put into a model's cross-attention: what an `AttentionEdit` is asked for, no more."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shisen.decoding.interface import DecodableModel
+from shisen.decoding.interface import DecodableModel, encoded
 from shisen.inspection.faithfulness.counterfactual import Decide, LayersAndHeads, uniform_weights
 from shisen.inspection.faithfulness.forward import ForcedSteps
+from shisen.models.attention_edit import AttentionPlace
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +25,9 @@ class GivenWeights:
     def head_mask(self, kind: str, layer: int) -> None:
         """No head is scaled."""
 
-    def weights(self, kind: str, layer: int, weights: Tensor, queries: Any, keys: Any) -> Tensor:
+    def weights(self, place: AttentionPlace, weights: Tensor) -> Tensor:
         """What is attended with."""
-        return self.given[None, layer].to(weights.dtype) if kind == "cross" else weights
+        return self.given[None, place.layer].to(weights.dtype)
 
     def select(self, rows: Tensor) -> "GivenWeights":
         """The same for every sentence."""
@@ -47,10 +47,8 @@ class UniformWeights:
     def head_mask(self, kind: str, layer: int) -> None:
         """No head is scaled."""
 
-    def weights(self, kind: str, layer: int, weights: Tensor, queries: Any, keys: Any) -> Tensor:
+    def weights(self, place: AttentionPlace, weights: Tensor) -> Tensor:
         """What is attended with. [batch, heads, queries, keys], of sentences without padding."""
-        if not self.edits(kind, layer):
-            return weights
         changed = uniform_weights(weights)
         if self.where.head is None:
             return changed
@@ -88,7 +86,7 @@ def decision_with(
         variants = weights.shape[2]
         beams = target.new_zeros(1, variants)
         with torch.no_grad():  # the sentence is as it was: gradients go to the weights alone
-            memory = model.encode(source, mask, True, edit=GivenWeights(weights))  # type: ignore[call-arg]
+            memory = encoded(model, source, mask, True, GivenWeights(weights))
         state = forced.states[step].select(beams[:, 0], beams)
         output = model.step(target[:, step, None].expand(1, variants), state, memory)
         return output.logits[0].softmax(-1)

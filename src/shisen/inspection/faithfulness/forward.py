@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shisen.data.vocabulary import PADDING
-from shisen.decoding.interface import DecodableModel
+from shisen.decoding.interface import DecodableModel, encoded
 from shisen.errors import UserError
 
 #: Where the networks of this package embed the source tokens.
@@ -56,8 +56,7 @@ def forced_steps(
         target: ``<s>`` and the tokens of the translation.
         edit: What changes the attention at every step (an `AttentionEdit`); None: nothing does.
     """
-    options = {} if edit is None else {"edit": edit}
-    memory = model.encode(source, mask, True, **options)
+    memory = encoded(model, source, mask, True, edit)
     state = model.initial_state(memory)
     log_probabilities, weights, states = [], [], []
     for step in range(target.shape[1] - 1):

@@ -12,13 +12,14 @@ more weighs more. The second finds the marked token without attention: whatever 
 its output stays the same, exactly. Tests of faithfulness that do not tell the two apart are worth nothing.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shisen.data.vocabulary import END, SPECIAL_TOKENS
+from shisen.models.attention_edit import AttentionEdit, AttentionPlace, change_at, selected
 
 WORDS, MARKED = 40, 8
 """Words of the vocabulary behind the special tokens, and how many of them, the first, are marked."""
@@ -32,13 +33,12 @@ class PlantedMemory(NamedTuple):
 
     embedded: Float[Tensor, "batch keys words"]
     mask: Bool[Tensor, "batch keys"]
-    edit: Any = None
+    edit: AttentionEdit | None = None
     attention: dict[str, Tensor] = {}  # noqa: RUF012  # within the source there is none
 
     def select(self, rows: Int[Tensor, " n"]) -> "PlantedMemory":
         """These sentences alone, in this order."""
-        edit = None if self.edit is None else self.edit.select(rows)
-        return PlantedMemory(self.embedded[rows], self.mask[rows], edit)
+        return PlantedMemory(self.embedded[rows], self.mask[rows], selected(self.edit, rows))
 
 
 class PlantedState(NamedTuple):
@@ -85,7 +85,7 @@ class PlantedModel(nn.Module):
         source: Int[Tensor, "batch keys"],
         mask: Bool[Tensor, "batch keys"],
         with_attention: bool = True,
-        edit: Any = None,
+        edit: AttentionEdit | None = None,
     ) -> PlantedMemory:
         """Embed the source."""
         return PlantedMemory(self.encoder["embedding"](source), mask, edit)
@@ -107,8 +107,10 @@ class PlantedModel(nn.Module):
             places = torch.arange(keys) % _MOST_KEYS
             scores = self.get_buffer("noise")[state.step % _MOST_STEPS][..., places]
         weights = scores.masked_fill(~memory.mask[:, None], float("-inf")).softmax(-1)
-        if memory.edit is not None and memory.edit.edits("cross", 0):
-            weights = memory.edit.weights("cross", 0, weights[:, None], state.step, torch.arange(keys))[:, 0]
+        if memory.edit is not None:
+            place = AttentionPlace("cross", 0, state.step[0], torch.arange(keys), memory.mask[:, None, None])
+            change = change_at(memory.edit, place)
+            weights = weights if change.weights is None else change.weights(weights[:, None])[:, 0]
         if self.attention_decides:
             decisive = weights
         else:
