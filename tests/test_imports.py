@@ -185,7 +185,7 @@ class Refusal:
 sys.meta_path.insert(0, Refusal())
 """
 # What runs a model, and not only reads what one has left.
-RUNS_A_MODEL = {"inspection/faithfulness"}
+RUNS_A_MODEL = {"inspection/faithfulness", "inspection/intervention_edit"}
 
 
 @pytest.mark.parametrize("room", ["inspection", "plotting"])

@@ -1,6 +1,6 @@
 """From raw text to results: `Translator` loads a model directory and translates, with the attention of it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast, overload
@@ -23,6 +23,8 @@ from shisen.engines import Decoding, open_engine
 from shisen.engines.opening import Opened, with_torch
 from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
+from shisen.inspection.intervention_places import names_target, resolved
+from shisen.inspection.interventions import Intervention
 from shisen.model_directory import LoadedModel, generation_setting
 from shisen.translation import Translation
 
@@ -38,6 +40,7 @@ _MOST_SOURCE_TOKENS = 16_384  # in a batch, with its padding: bounds the memory 
 _CHECKED_TOGETHER = 1024  # sentences whose lengths are checked ahead: bounds the memory that their ids take
 
 Side = Literal["source", "target"]
+Interventions = Intervention | Sequence[Intervention | None] | None
 
 
 class LongSourceError(UserError):
@@ -157,6 +160,7 @@ class Translator:
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
         attention: bool = True,
+        intervention: Interventions = None,
         first_number: int = 0,
     ) -> Translation | list[Translation]:
         """Translate a sentence, or a list of them (decoded in batches of similar lengths, returned in order).
@@ -182,11 +186,15 @@ class Translator:
             seed: With the number of the sentence it fixes the draws.
             batch_size: Sentences decoded together (fewer where they are long).
             attention: Return the attention. Without, a little less work.
+            intervention: What is done to the model's attention meanwhile (`shisen.inspection.cut_heads` and
+                the like): one for all texts, or one for each. Tokens of the translation that it names are
+                those of the translation without it, which is made first. The maps show the weights that
+                were used. Of a model on PyTorch alone.
             first_number: The number of the first text in a longer input, for the draws and for errors.
 
         Raises:
             LongSourceError: A sentence has more tokens than `max_source_length`; nothing was translated.
-            UserError: A setting is out of range.
+            UserError: A setting is out of range, or the intervention names what there is not.
         """
         lengths = LengthLimits(
             max_length
@@ -211,9 +219,19 @@ class Translator:
         texts = _texts(text)
         sources = self._encode(texts, first_number)
         results = [self._empty(one) for one in texts]
-        for rows in _batches(sources, batch_size):
+        interventions = _of_each(intervention, len(texts))
+        named = [row for row, one in enumerate(interventions) if one is not None and names_target(one)]
+        own: dict[int, list[str]] = {}  # what the model writes without the intervention
+        for rows in _batches([ids if row in named else [] for row, ids in enumerate(sources)], batch_size):
             numbers = [first_number + row for row in rows]
             found = self.engine.decode([sources[row] for row in rows], numbers, decoding)
+            for row, hypotheses in zip(rows, found, strict=True):
+                own[row] = self.target_tokenizer.tokens(hypotheses[0].ids)
+        for rows in _batches(sources, batch_size):
+            numbers = [first_number + row for row in rows]
+            edit = self._edit(rows, interventions, sources, own)
+            how = decoding if edit is None else replace(decoding, with_attention=True, edit=edit)
+            found = self.engine.decode([sources[row] for row in rows], numbers, how)
             for row, hypotheses in zip(rows, found, strict=True):
                 results[row] = self._translation(
                     texts[row], sources[row], hypotheses, replace_unknown, attention
@@ -262,6 +280,7 @@ class Translator:
         length_penalty: float | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
         attention: bool = True,
+        intervention: Interventions = None,
         first_number: int = 0,
     ) -> Translation | list[Translation]:
         """Take the model through given translations: their scores, log-probabilities and attention.
@@ -272,11 +291,14 @@ class Translator:
             length_penalty: α of the score; None: the model's own setting.
             batch_size: Sentences decoded together.
             attention: Return the attention.
+            intervention: What is done to the model's attention meanwhile, as of `translate`; tokens that it
+                names are those of the given translation.
             first_number: The number of the first source in a longer input, for errors.
 
         Raises:
             LongSourceError: A source or a translation has more tokens than `max_source_length`.
-            UserError: There are not as many translations as sources.
+            UserError: There are not as many translations as sources, or the intervention names what there is
+                not.
         """
         if isinstance(source, str) is not isinstance(translation, str):
             raise UserError("source and translation are two strings, or two lists of strings")
@@ -287,21 +309,90 @@ class Translator:
         source_ids = self._encode(sources, first_number)
         target_ids = self.target_tokenizer.encode_batch(translations)
         self._check_lengths(map(len, target_ids), "target", first_number)
-        target_ids = [[*ids, END] for ids in target_ids]
+        results = self._forced(
+            sources,
+            source_ids,
+            translations,
+            [[*ids, END] for ids in target_ids],
+            length_penalty,
+            batch_size,
+            attention,
+            intervention,
+        )
+        return results[0] if isinstance(source, str) else results
+
+    def force_tokens(
+        self,
+        translations: Sequence[Translation],
+        *,
+        length_penalty: float | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        attention: bool = True,
+        intervention: Interventions = None,
+    ) -> list[Translation]:
+        """Take the model through translations that it has made, token by token as it made them.
+
+        `force` cuts a text into tokens anew, which need not be those that the model chose.
+
+        Args:
+            translations: What `translate` returned, of this model or one with its vocabularies.
+            length_penalty: As of `force`; so are the others.
+            batch_size: Sentences decoded together.
+            attention: Return the attention.
+            intervention: What is done to the model's attention meanwhile.
+
+        Raises:
+            UserError: The intervention names what there is not.
+        """
+        penalty = self._length_penalty(length_penalty)
+        sources = [one.source for one in translations]
+        read = [row for row, one in enumerate(translations) if one.tokens]
+        interventions = _of_each(intervention, len(translations))
+        results = [self._empty(source) for source in sources]
+        forced = self._forced(
+            [sources[row] for row in read],
+            [self.source_tokenizer.ids(translations[row].source_tokens) for row in read],
+            [translations[row].text for row in read],
+            [self.target_tokenizer.ids(translations[row].tokens) for row in read],
+            penalty,
+            batch_size,
+            attention,
+            [interventions[row] for row in read],
+        )
+        for row, one in zip(read, forced, strict=True):
+            results[row] = one
+        return results
+
+    def _forced(
+        self,
+        sources: Sequence[str],
+        source_ids: Sequence[list[int]],
+        translations: Sequence[str],
+        target_ids: list[list[int]],
+        length_penalty: float,
+        batch_size: int,
+        attention: bool,
+        intervention: Interventions,
+    ) -> list[Translation]:
+        """Forced decoding of ids, which end with ``</s>``."""
         results = [self._empty(one) for one in sources]
-        for rows in _batches(source_ids, batch_size, target_ids):
+        interventions = _of_each(intervention, len(sources))
+        own = {row: self.target_tokenizer.tokens(ids) for row, ids in enumerate(target_ids)}
+        for rows in _batches(list(source_ids), batch_size, target_ids):
+            edit = self._edit(rows, interventions, source_ids, own)
             found = self.engine.force(
                 [source_ids[row] or [END] for row in rows],
                 [target_ids[row] for row in rows],
                 length_penalty,
-                attention,
+                attention or edit is not None,
+                edit,
             )
             for row, hypothesis in zip(rows, found, strict=True):
                 forced = self._translation(
                     sources[row], source_ids[row] or [END], [hypothesis], False, attention
                 )
                 results[row] = replace(forced, text=translations[row])
-        return results[0] if isinstance(source, str) else results
+        return results
 
     def score(self, source: str, translation: str, length_penalty: float | None = None) -> float:
         """Return the score of a given translation, comparable with `Translation.score`."""
@@ -332,6 +423,35 @@ class Translator:
         for index, length in enumerate(lengths):
             if length > limit:
                 raise LongSourceError(index, first_number + index + 1, length, limit, side)
+
+    def _edit(
+        self,
+        rows: Sequence[int],
+        interventions: Sequence[Intervention | None],
+        sources: Sequence[Sequence[int]],
+        targets: Mapping[int, Sequence[str]],
+    ) -> Any:
+        """What changes the attention in the sentences of a batch; None where nothing does.
+
+        Args:
+            rows: Which sentences these are.
+            interventions: Of all sentences.
+            sources: The ids of all.
+            targets: The tokens of the translations that are known.
+        """
+        if all(interventions[row] is None for row in rows):
+            return None
+        from shisen.inspection.intervention_edit import edit_of
+
+        heads = getattr(self.model, "attention_heads", {})
+        done = []
+        for row in rows:
+            intervention = interventions[row]
+            if intervention is not None:
+                tokens = self.source_tokenizer.tokens(sources[row] or [END])
+                intervention = resolved(intervention, tokens, targets.get(row, ()))
+            done.append(intervention)
+        return edit_of(done, heads)
 
     def _empty(self, source: str) -> Translation:
         return Translation("", (), source, (), 0.0, (), {}, self.fingerprint)
@@ -402,6 +522,15 @@ class Translator:
         )
         check_length_penalty(penalty)
         return penalty
+
+
+def _of_each(given: Interventions, texts: int) -> list[Intervention | None]:
+    """The intervention of every text."""
+    if given is None or isinstance(given, Intervention):
+        return [given] * texts
+    if len(given) != texts:
+        raise UserError(f"{len(given):,} interventions, but {texts:,} texts")
+    return list(given)
 
 
 def _texts(text: str | Sequence[str]) -> list[str]:

@@ -177,6 +177,11 @@ class Tokenizer:
         """The pieces of ids, special ones included."""
         return [self._tokens[id] for id in ids]
 
+    def ids(self, tokens: Iterable[str]) -> list[int]:
+        """The id of each token, special ones included; that of ``<unk>`` where there is no such token."""
+        found = map(self._backend.token_to_id, tokens)
+        return [UNKNOWN if number is None else number for number in found]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. PADDING, BEGIN and END are skipped; an unknown piece shows as ``<unk>``."""
         return self.detokenize(self.tokens(id for id in ids if id not in _SKIPPED))

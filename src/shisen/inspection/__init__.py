@@ -2,6 +2,18 @@
 
 from shisen.inspection.attention_map import AttentionMap
 from shisen.inspection.corpus_statistics import CorpusStatistics
+from shisen.inspection.intervention_effect import InterventionEffect, compare_intervention
+from shisen.inspection.interventions import (
+    Intervention,
+    cut_edge,
+    cut_heads,
+    force_alignment,
+    head_mask,
+    replace_map,
+    scale_edge,
+    scale_heads,
+    uniform_attention,
+)
 from shisen.inspection.map_file import AttentionMapWriter, SavedMaps, load_maps, save_maps
 from shisen.inspection.readers import open_maps
 from shisen.inspection.report import AttentionReport, ReportGatherer
@@ -14,11 +26,22 @@ __all__ = [
     "AttentionReport",
     "AttentionStatistics",
     "CorpusStatistics",
+    "Intervention",
+    "InterventionEffect",
     "ReportGatherer",
     "SavedMaps",
     "attention_statistics",
+    "compare_intervention",
+    "cut_edge",
+    "cut_heads",
+    "force_alignment",
+    "head_mask",
     "load_maps",
     "open_maps",
+    "replace_map",
     "save_maps",
+    "scale_edge",
+    "scale_heads",
+    "uniform_attention",
     "word_numbers",
 ]
