@@ -1334,6 +1334,32 @@ ANALYZING = [
     ),
 ]
 
+_HEADS = "heads run --data test.en --reference test.ja --out report "
+
+HEADS = [
+    Case("missing model", _HEADS.replace("run", "nowhere"), ("nowhere does not exist",)),
+    Case("a file as folder", _HEADS.replace("report", "test.en"), ("test.en is a file",)),
+    Case("no data", "heads run --out report", ("--data is missing",)),
+    Case("no such language", _HEADS + "--language fr", ("one of en, ja, not 'fr'",)),
+    Case(
+        "importance without references",
+        "heads run --data test.en --out report --importance",
+        ("--importance measures how well references are predicted",),
+    ),
+    Case(
+        "importance of saved maps",
+        "heads maps.npy --out report --importance",
+        ("--importance are for models",),
+        {"maps.npy": "maps"},
+    ),
+    Case(
+        "saved maps that are none",
+        "heads maps.safetensors --out report",
+        ("not a whole file",),
+        {"maps.safetensors": "maps"},
+    ),
+]
+
 TABLES = {
     "training text": TRAINING_TEXT,
     "configuration": CONFIGURATIONS,
@@ -1342,6 +1368,7 @@ TABLES = {
     "translating": TRANSLATING,
     "evaluating": EVALUATING,
     "analyzing": ANALYZING,
+    "heads": HEADS,
     "plotting": PLOTTING,
     "language models": LANGUAGE_MODELS,
     "generating": GENERATING,

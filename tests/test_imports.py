@@ -185,7 +185,11 @@ class Refusal:
 sys.meta_path.insert(0, Refusal())
 """
 # What runs a model, and not only reads what one has left.
-RUNS_A_MODEL = {"inspection/faithfulness", "inspection/intervention_edit"}
+RUNS_A_MODEL = {
+    "inspection/faithfulness",
+    "inspection/head_importance",
+    "inspection/intervention_edit",
+}
 
 
 @pytest.mark.parametrize("room", ["inspection", "plotting"])

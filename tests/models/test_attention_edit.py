@@ -77,9 +77,7 @@ def test_an_edit_that_gives_back_the_weights_changes_no_bit(model: Any) -> None:
     heads = {place: torch.ones(count) for place, count in places_of(model)}
     for own, edited in zip(found(model, batch), found(model, batch, Edit(unchanged, heads)), strict=True):
         assert own.ids == edited.ids
-        if getattr(model.config, "attention", "").startswith(
-            "local"
-        ):  # it sums over all keys then
+        if getattr(model.config, "attention", "").startswith("local"):  # it sums over all keys then
             torch.testing.assert_close(own.log_probabilities, edited.log_probabilities)
             continue
         assert own.log_probabilities == edited.log_probabilities

@@ -1,8 +1,6 @@
 """``shisen analyze``: a report on the attention of a model over a corpus, as a page and as numbers."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
@@ -11,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from shisen.cli import common
+from shisen.cli.attention_corpus import Corpus, check_folder, translations_of, versions
 from shisen.errors import UserError
 
 if TYPE_CHECKING:
     from shisen.data.alignments import Alignment
     from shisen.inspection.report import ReportGatherer
     from shisen.pipelines import Translator
-
-CHUNK = 256  # sentences whose maps are in memory at once
 
 
 def analyze(
@@ -60,7 +57,7 @@ def analyze(
     from shisen.inspection.report.words import check_language
 
     check_language(language)
-    _check_out(out)
+    check_folder(out, ("report.html", "report.json"))
     started = time.perf_counter()
     gatherer = ReportGatherer()
     facts: dict[str, Any] = {"model": str(what)}
@@ -71,7 +68,7 @@ def analyze(
         facts["reads"] = "saved"
         _gather_saved(gatherer, what, sentences)
     else:
-        corpus = _Corpus.read(what, data, reference, split, source_column, target_column, sentences)
+        corpus = Corpus.read(what, data, reference, split, source_column, target_column, sentences)
         alignments = _read_gold(gold, one_based, corpus)
         from shisen.pipelines import Translator
 
@@ -90,64 +87,11 @@ def analyze(
         "command": common.command(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - started, 1),
-        "versions": _versions(),
+        "versions": versions(),
     }
     gatherer.report(facts, **parts).write(out, language)
     if not quiet:
         print(out / "report.html")
-
-
-@dataclass(frozen=True)
-class _Corpus:
-    """What a model reads: sources, and the translations it is taken through, or None for its own."""
-
-    sources: list[str]
-    targets: list[str] | None
-    total: int  # of the data, of which these are the first
-
-    @classmethod
-    def read(
-        cls,
-        model: Path,
-        data: str | None,
-        reference: Path | None,
-        split: str | None,
-        source_column: str | None,
-        target_column: str | None,
-        sentences: int | None,
-    ) -> "_Corpus":
-        """What the options name, the first sentences of it."""
-        if data is None:
-            raise UserError("--data is missing: name the sentences that the model reads")
-        common.check_translates(model)
-        if reference is None and _is_one_text(data):
-            lines = common.read_test_text(data, split, source_column)
-            return cls(lines[:sentences], None, len(lines))
-        pairs = common.read_test_set(data, reference, split, source_column, target_column)
-        first = pairs[:sentences]
-        return cls([source for source, _ in first], [target for _, target in first], len(pairs))
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """The sources with their given translations."""
-        return list(zip(self.sources, self.targets or [], strict=True))
-
-
-def _is_one_text(data: str) -> bool:
-    """Whether a file holds plain lines, and not two sides."""
-    name = data.removesuffix(".gz")
-    return Path(data).is_file() and not name.endswith((".tsv", ".jsonl", ".ndjson"))
-
-
-def _check_out(out: Path) -> None:
-    """Refuse a folder that cannot be one before the work is done."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; --out names a folder")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} cannot be written: there is no directory {out.absolute().parent}")
-    if out.is_dir():
-        for name in ("report.html", "report.json"):
-            common.check_can_write(out / name)
 
 
 def _check_none_given(options: dict[str, Any]) -> None:
@@ -156,7 +100,7 @@ def _check_none_given(options: dict[str, Any]) -> None:
             raise UserError(f"{name} is for models; saved attention is analysed as it is: leave {name} out")
 
 
-def _read_gold(gold: Path | None, one_based: bool, corpus: _Corpus) -> "list[Alignment] | None":
+def _read_gold(gold: Path | None, one_based: bool, corpus: Corpus) -> "list[Alignment] | None":
     if gold is None:
         if one_based:
             raise UserError("--one-based is about the links of --gold, which was not given")
@@ -184,7 +128,7 @@ def _gather_saved(gatherer: "ReportGatherer", path: Path, sentences: int | None)
 def _gather_model(
     gatherer: "ReportGatherer",
     translator: "Translator",
-    corpus: _Corpus,
+    corpus: Corpus,
     alignments: "list[Alignment] | None",
     batch_size: int,
 ) -> dict[str, float] | None:
@@ -195,7 +139,7 @@ def _gather_model(
     translator.check_lengths(corpus.sources, corpus.targets or ())
     scores = NO_ALIGNMENTS
     with common.progress(len(corpus.sources), "analysing") as advance:
-        for number, translation in enumerate(_translations(translator, corpus, batch_size)):
+        for number, translation in enumerate(translations_of(translator, corpus, batch_size)):
             gatherer.add(translation.attention)
             if alignments is not None and corpus.targets is not None:
                 if "cross" not in translation.attention:
@@ -207,17 +151,7 @@ def _gather_model(
     return None if alignments is None else scores.as_dict()
 
 
-def _translations(translator: "Translator", corpus: _Corpus, batch_size: int) -> Iterator[Any]:
-    for start in range(0, len(corpus.sources), CHUNK):
-        sources = corpus.sources[start : start + CHUNK]
-        options = {"batch_size": batch_size, "first_number": start}
-        if corpus.targets is None:
-            yield from translator.translate(sources, **options)
-        else:
-            yield from translator.force(sources, corpus.targets[start : start + CHUNK], **options)
-
-
-def _assess(translator: "Translator", corpus: _Corpus) -> Any:
+def _assess(translator: "Translator", corpus: Corpus) -> Any:
     """The tests of faithfulness, on as many sentences as they take by themselves."""
     from shisen.inspection.faithfulness import FaithfulnessOptions, assess_faithfulness
 
@@ -226,13 +160,3 @@ def _assess(translator: "Translator", corpus: _Corpus) -> Any:
     total = min(len(given), options.sentences or len(given))
     with common.progress(total, "testing") as advance:
         return assess_faithfulness(translator, given, options, progress=lambda done, of: advance(1))
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    import numpy
-
-    from shisen import __version__
-
-    return {"shisen": __version__, "numpy": numpy.__version__, "torch": version("torch")}

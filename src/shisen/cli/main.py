@@ -14,6 +14,7 @@ from shisen.cli import (
     evaluate,
     export,
     generate,
+    heads,
     perplexity,
     plot,
     train,
@@ -38,6 +39,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("perplexity")(perplexity.perplexity)
 app.command("compare-systems")(compare_systems.compare_systems)
 app.command("analyze")(analyze.analyze)
+app.command("heads")(heads.heads)
 app.command("export")(export.export)
 app.add_typer(plot.app, name="plot")
 app.add_typer(corpus.app, name="corpus")

@@ -2,6 +2,9 @@
 
 from shisen.inspection.attention_map import AttentionMap
 from shisen.inspection.corpus_statistics import CorpusStatistics
+from shisen.inspection.head_patterns import PatternScores, recognize_pattern, recognize_patterns
+from shisen.inspection.head_similarity import HeadSimilarity, head_similarity
+from shisen.inspection.heads import HeadsGatherer, HeadsReport
 from shisen.inspection.intervention_effect import InterventionEffect, compare_intervention
 from shisen.inspection.interventions import (
     Intervention,
@@ -26,8 +29,12 @@ __all__ = [
     "AttentionReport",
     "AttentionStatistics",
     "CorpusStatistics",
+    "HeadSimilarity",
+    "HeadsGatherer",
+    "HeadsReport",
     "Intervention",
     "InterventionEffect",
+    "PatternScores",
     "ReportGatherer",
     "SavedMaps",
     "attention_statistics",
@@ -36,8 +43,11 @@ __all__ = [
     "cut_heads",
     "force_alignment",
     "head_mask",
+    "head_similarity",
     "load_maps",
     "open_maps",
+    "recognize_pattern",
+    "recognize_patterns",
     "replace_map",
     "save_maps",
     "scale_edge",

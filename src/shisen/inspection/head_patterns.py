@@ -172,8 +172,8 @@ class PatternRecognizer:
         self._wins = np.zeros(0)  # [layers, heads, patterns], sentences by their pattern
         self._offsets = _OffsetSums()
 
-    def add(self, attention_map: AttentionMap) -> None:
-        """Look at one map.
+    def add(self, attention_map: AttentionMap) -> Float[np.ndarray, "layers heads patterns"] | None:
+        """Look at one map; return the scores of this sentence alone, None where there is nothing to see.
 
         Raises:
             UserError: It is of another kind, or has other layers or heads, than those before.
@@ -191,13 +191,14 @@ class PatternRecognizer:
         deviation = _Deviation.of(attention_map)
         if deviation is None:
             self.skipped += 1
-            return
+            return None
         is_mark = np.array([is_separator(token, self.separators) for token in attention_map.key_tokens])
         scores = _scores(deviation, attention_map.kind, is_mark)
         self._sums += scores
         self._wins += scores.argmax(axis=-1)[..., None] == np.arange(len(PATTERNS))
         self._offsets.add(deviation)
         self.sentences += 1
+        return scores
 
     def result(self) -> PatternScores:
         """What the heads do, over all maps so far.

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from shisen.plotting.bars import plot_bars
     from shisen.plotting.curves import plot_curves, read_training_log
     from shisen.plotting.faithfulness import plot_faithfulness
+    from shisen.plotting.gallery import plot_gallery, plot_similarity
     from shisen.plotting.heatmap import plot_comparison, plot_heatmap
     from shisen.plotting.patterns import plot_pattern, plot_patterns
+    from shisen.plotting.pruning import plot_pruning
     from shisen.plotting.statistics import plot_statistics
     from shisen.plotting.style import Figure, save_figure
 
@@ -23,9 +25,12 @@ _HOMES = {
     "plot_comparison": "shisen.plotting.heatmap",
     "plot_curves": "shisen.plotting.curves",
     "plot_faithfulness": "shisen.plotting.faithfulness",
+    "plot_gallery": "shisen.plotting.gallery",
     "plot_heatmap": "shisen.plotting.heatmap",
     "plot_pattern": "shisen.plotting.patterns",
     "plot_patterns": "shisen.plotting.patterns",
+    "plot_pruning": "shisen.plotting.pruning",
+    "plot_similarity": "shisen.plotting.gallery",
     "plot_statistics": "shisen.plotting.statistics",
     "read_training_log": "shisen.plotting.curves",
     "save_figure": "shisen.plotting.style",
@@ -37,9 +42,12 @@ __all__ = [
     "plot_comparison",
     "plot_curves",
     "plot_faithfulness",
+    "plot_gallery",
     "plot_heatmap",
     "plot_pattern",
     "plot_patterns",
+    "plot_pruning",
+    "plot_similarity",
     "plot_statistics",
     "read_training_log",
     "save_figure",

@@ -11,9 +11,10 @@ from report_maps import LOOKS_AT, SOURCE, TARGET, cross_map, weights_at
 
 from shisen.errors import UserError
 from shisen.inspection import AttentionMap
+from shisen.inspection.pattern_names import PATTERN_NAMES
 from shisen.inspection.report import ReportGatherer
 from shisen.inspection.report.page import shown
-from shisen.inspection.report.words import PATTERN_WORDS, SHAPE_WORDS, WORDS
+from shisen.inspection.report.words import SHAPE_WORDS, WORDS
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +247,7 @@ def test_what_tokens_and_facts_hold_never_becomes_markup():
 def test_the_japanese_page_has_a_word_for_everything(report):
     assert set(WORDS["ja"]) == set(WORDS["en"])
     assert set(SHAPE_WORDS["ja"]) == set(SHAPE_WORDS["en"])
-    assert set(PATTERN_WORDS["ja"]) == set(PATTERN_WORDS["en"])
+    assert set(PATTERN_NAMES["ja"]) == set(PATTERN_NAMES["en"])
     page = report.to_html("ja")
     assert '<html lang="ja">' in page
     assert not [text for text in WORDS["en"].values() if len(text) > 15 and "{" not in text and text in page]

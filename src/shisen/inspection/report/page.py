@@ -11,15 +11,16 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from shisen.inspection.pattern_names import PATTERN_NAMES
 from shisen.inspection.report import figures
-from shisen.inspection.report.words import PATTERN_WORDS, SHAPE_WORDS, WORDS, check_language
+from shisen.inspection.report.words import SHAPE_WORDS, WORDS, check_language
 from shisen.inspection.summary import QUANTILES
 
 if TYPE_CHECKING:
     from shisen.inspection.report.contents import AttentionReport
     from shisen.inspection.report.extremes import Example
 
-TEMPLATE = "page.html.jinja"
+TEMPLATE = "report/page.html.jinja"
 _QUANTILES = tuple(f"q{round(100 * share):02}" for share in QUANTILES)
 _ALIGNMENT = ("aer", "precision", "recall", "f1", "predicted_links", "sure_links")
 
@@ -30,7 +31,7 @@ def render_page(report: AttentionReport, language: str) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("shisen.inspection.report", "."),
+        loader=PackageLoader("shisen.inspection", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -188,7 +189,7 @@ def _patterns(rows: Sequence[Mapping[str, Any]], language: str) -> list[list[str
         [
             str(row["layer"]),
             str(row["head"]),
-            PATTERN_WORDS[language][row["pattern"]],
+            PATTERN_NAMES[language][row["pattern"]],
             *(shown(row[name]) for name in ("confidence", "agreement")),
         ]
         for row in rows

@@ -292,35 +292,6 @@ SHAPE_WORDS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
 }
 
-PATTERN_WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "self": "itself",
-        "previous": "previous token",
-        "next": "next token",
-        "diagonal": "diagonal",
-        "local": "local window",
-        "first": "first token",
-        "separator": "separators",
-        "global": "the same columns",
-        "block": "halves",
-        "uniform": "uniform",
-        "content": "content",
-    },
-    "ja": {
-        "self": "自分自身",
-        "previous": "直前のトークン",
-        "next": "直後のトークン",
-        "diagonal": "対角線",
-        "local": "近くの窓",
-        "first": "先頭のトークン",
-        "separator": "区切り",
-        "global": "同じ列",
-        "block": "前半・後半",
-        "uniform": "一様",
-        "content": "内容による",
-    },
-}
-
 
 def check_language(language: str) -> None:
     """Refuse a language that the report cannot be written in."""
