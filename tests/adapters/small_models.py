@@ -178,7 +178,7 @@ def make(name: str, **how: Any) -> Any:
     model = models[name]()
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim > 1:
+            if parameter.ndim > 1 and parameter.requires_grad:
                 parameter.mul_(2 if name == "t5" else 8)  # else the weights of attention are all alike
     return model
 
