@@ -7,6 +7,7 @@ import typer
 
 from shisen import __version__
 from shisen.cli import (
+    align,
     analyze,
     compare_systems,
     corpus,
@@ -40,6 +41,7 @@ app.command("perplexity")(perplexity.perplexity)
 app.command("compare-systems")(compare_systems.compare_systems)
 app.command("analyze")(analyze.analyze)
 app.command("heads")(heads.heads)
+app.command("align")(align.align)
 app.command("export")(export.export)
 app.add_typer(plot.app, name="plot")
 app.add_typer(corpus.app, name="corpus")

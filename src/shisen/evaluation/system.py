@@ -295,8 +295,8 @@ def attended_links(
 
     The mean over layers and heads is taken; ``attention`` has rows and columns for the ends of the sentences.
     """
-    key_words = _words_of_tokens(translator.source_tokenizer, source)
-    query_words = _words_of_tokens(translator.target_tokenizer, target)
+    key_words = words_of_tokens(translator.source_tokenizer, source)
+    query_words = words_of_tokens(translator.target_tokenizer, target)
     weights = attention.matrix()
     if weights.shape != (len(query_words), len(key_words)):
         raise UserError(
@@ -307,7 +307,7 @@ def attended_links(
     return argmax_alignment(words) if threshold is None else threshold_alignment(words, threshold)
 
 
-def _words_of_tokens(tokenizer: Cuts, text: str) -> list[tuple[int, ...]]:
+def words_of_tokens(tokenizer: Cuts, text: str) -> list[tuple[int, ...]]:
     """For every token the words that it stands in; the end of the sentence, which comes last, in none."""
     surfaces = [surface.removeprefix(SPACE) for surface in tokenizer.surfaces(text)]
     return [*words_of_pieces(text, surfaces), ()]
