@@ -189,9 +189,11 @@ sys.meta_path.insert(0, Refusal())
 """
 # What runs a model, and not only reads what one has left.
 RUNS_A_MODEL = {
+    "inspection/attribution_alignment",
     "inspection/faithfulness",
     "inspection/head_importance",
     "inspection/intervention_edit",
+    "inspection/value_weighted",
 }
 
 

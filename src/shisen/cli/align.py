@@ -254,7 +254,7 @@ def _by_models(
     from shisen.inspection import symmetrization
 
     found = [
-        ModelAligner(translator, method, reading or Reading(), extract, threshold).align(  # type: ignore[arg-type]
+        ModelAligner(translator, method, reading or Reading(), extract, threshold).align(
             [source for source, _ in pairs], [target for _, target in pairs]
         )
         for translator, pairs, reading in aligned

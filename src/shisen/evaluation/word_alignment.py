@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,10 +22,8 @@ from shisen.inspection.alignment import (
     threshold_alignment,
 )
 
-Method = Literal["attention", "attribution"]
-METHODS: tuple[str, ...] = get_args(Method)
-Extraction = Literal["argmax", "source-argmax", "matching", "threshold"]
-EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
+METHODS = ("attention", "attribution")
+EXTRACTIONS = ("argmax", "source-argmax", "matching", "threshold")
 
 _TOGETHER = 256  # sentences whose maps are in memory at once
 
@@ -46,9 +44,9 @@ class ModelAligner:
     """
 
     translator: Any
-    method: Method = "attention"
+    method: str = "attention"
     reading: Reading = MEAN
-    extraction: Extraction = "argmax"
+    extraction: str = "argmax"
     threshold: float = 0.1
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Pair]:

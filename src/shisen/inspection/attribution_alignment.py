@@ -11,7 +11,7 @@ saliency but for its sign and its smoothing by noise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +22,11 @@ from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
 from shisen.inspection.faithfulness.attributions import gradients
 
-Attribution = Literal["gradient", "gradient_input"]
-ATTRIBUTIONS: tuple[str, ...] = get_args(Attribution)
+ATTRIBUTIONS = ("gradient", "gradient_input")
 
 
 def attribution_maps(
-    translator: Any, sources: Sequence[str], targets: Sequence[str], attribution: Attribution = "gradient"
+    translator: Any, sources: Sequence[str], targets: Sequence[str], attribution: str = "gradient"
 ) -> Iterator[AttentionMap]:
     """Maps of given translations with attributions as weights: one layer, one head, rows that sum to 1.
 
