@@ -44,7 +44,7 @@ def test_with_noise_at_least_95_of_100_are_right():
     assert min(counts[name] / 30 for name, counts in answers.items()) >= 0.85
 
 
-def test_the_score_of_a_flat_template_is_mass_beyond_chance_times_cosine():
+def test_the_score_of_a_flat_template_is_the_root_of_mass_beyond_chance_times_cosine():
     random = np.random.default_rng(3)
     weights = random.dirichlet(np.ones(7), size=7)
     n = 7
@@ -56,7 +56,7 @@ def test_the_score_of_a_flat_template_is_mass_beyond_chance_times_cosine():
         template[q, q - 1] += 1
     a, b = (weights - 1 / n).ravel(), template.ravel()
     cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (np.linalg.norm(a) * np.linalg.norm(b))
-    expected = 6 / 7 * max(mass, 0) * max(cosine, 0)
+    expected = 6 / 7 * np.sqrt(max(mass, 0) * max(cosine, 0))
     assert recognize_pattern(weights).score("previous")[0, 0] == pytest.approx(expected, abs=1e-6)
 
 
@@ -129,6 +129,32 @@ def test_punctuation_and_ends_separate_in_english_and_japanese():
     weights = np.tile([0.05, 0.05, 0.8, 0.05, 0.05], (5, 1))
     assert name_of(AttentionMap.from_arrays(weights, tokens, tokens, "encoder")) == "separator"
     assert name_of(AttentionMap.from_arrays(weights, list("abcde"), list("abcde"), "encoder")) == "global"
+
+
+@pytest.mark.parametrize("pattern", ["self", "previous", "next", "first"])
+def test_a_head_has_the_name_of_what_six_of_ten_rows_do_while_the_others_look_anywhere(pattern: str):
+    random = np.random.default_rng(5)
+
+    def mixed(share: float) -> AttentionMap:
+        whole = example_map(pattern, 20)
+        elsewhere = np.eye(20)[random.integers(0, 20, 20)]
+        is_pattern = random.permutation(20) < share * 20
+        weights = np.where(is_pattern[:, None], whole.weights[0, 0], elsewhere)
+        return AttentionMap.from_arrays(weights, whole.query_tokens, whole.key_tokens, "encoder")
+
+    mostly = recognize_patterns([mixed(0.6) for _ in range(20)])
+    hardly = recognize_patterns([mixed(0.2) for _ in range(20)])
+    assert (mostly.names, hardly.names) == ([[pattern]], [["content"]])
+    assert mostly.score(pattern)[0, 0] == pytest.approx(0.6, abs=0.08)
+
+
+def test_a_sink_is_one_whichever_mark_a_row_rests_on():
+    tokens = ["the", "cat", ",", "it", "sat", ".", "</s>"]
+    marks = [2, 5, 6, 5, 6, 2, 5]
+    attention = AttentionMap.from_arrays(np.eye(7)[marks], [*"abcdefg"], tokens, "cross")
+    assert name_of(attention) == "separator"
+    assert recognize_pattern(attention).score("separator")[0, 0] == pytest.approx(1)
+    assert recognize_pattern(attention, separators=["none"]).score("separator")[0, 0] == 0
 
 
 def test_rows_of_zeros_do_not_count():

@@ -4,21 +4,24 @@ Most patterns have a template T: to each query a distribution over the keys. Wit
 over the keys that a query may attend to, W the weights, and ⟨·,·⟩ the sum over all cells,
 
     mass  = ⟨W − U, T − U⟩ / ‖T − U‖²             share = ⟨W − U, T − U⟩ / (‖W − U‖ ‖T − U‖)
-    score = reach · mass · share                   mass and share cut to [0, 1]
+    score = reach · √(mass · share)                mass and share cut to [0, 1]
 
 `mass` is the weight on the template beyond what uniform rows would put there, so that short and long
 sentences compare: for T flat over a set of keys, (weight on the set − |set| / n) / (1 − |set| / n). `share`
 is the cosine of the two deviations: how much of what is not uniform has this shape and no narrower one.
+Where a part of the rows lies on the template and the others on single keys elsewhere, both are about that
+part: so the root of their product is it too, and a pattern names a head that it has for half of the rows.
 `reach` is the share of the rows that have a template: the first row has no previous key, and in a decoder a
 row cannot see a full stop that comes later. (Rows with one allowed key have no choice and do not count.)
 
     self, previous, next   T is 1 at key q, q − 1, q + 1                    self-attention only
     local                  T is flat over the keys q − 2 … q + 2            self-attention only
     first                  T is 1 at the first key
-    separator              T is on ``</s>``, ``[SEP]``, punctuation, one row for all queries: what they share
+    separator              T is on ``</s>``, ``[SEP]``, punctuation, shared out as each row does: it does not
+                           matter which mark a row that has nothing to look at rests on
     global                 T is on the other columns, one row for all queries: what they share
     block                  T is flat over half of the keys: the query's own half, or for all the other one
-    diagonal               r² · mass within one key of the row's largest weight, r the correlation of that
+    diagonal               √(r² · mass within one key of the row's largest weight), r the correlation of that
                            key's position with the query's, where positive     cross-attention only
     uniform                (1 − 2 · total variation between W and U) · (1 − the largest score above)
     content                (largest weight of a row − 1 / n) / (1 − 1 / n), the mean over rows,
@@ -245,7 +248,7 @@ class _Deviation:
         return (of_row * rows).sum(axis=-1) / np.maximum(rows.sum(axis=-1), 1)
 
     def fit(self, templates: Float[np.ndarray, "*parts queries keys"]) -> Float[np.ndarray, "layers heads"]:
-        """The score of a template: reach · mass · share.
+        """The score of a template: reach · √(mass · share).
 
         Args:
             templates: ``[queries, keys]``, or one for each head; a row of zeros says nothing.
@@ -258,7 +261,7 @@ class _Deviation:
         mass = np.clip(common / np.maximum(of_shape, _TINY), 0, 1)
         share = np.clip(common / np.sqrt(np.maximum(of_shape * of_weights, _TINY)), 0, 1)
         reach = self.mean_over_rows(speaks * np.ones(self.has_weights.shape))
-        return reach * mass * share
+        return reach * np.sqrt(mass * share)
 
 
 def _scores(given: _Deviation, kind: Kind, is_mark: np.ndarray) -> Float[np.ndarray, "layers heads patterns"]:
@@ -268,7 +271,7 @@ def _scores(given: _Deviation, kind: Kind, is_mark: np.ndarray) -> Float[np.ndar
     for name, templates in _templates(kind, queries, keys).items():
         scores[..., _NUMBERS[name]] = np.max([given.fit(template) for template in templates], axis=0)
     is_first = np.arange(keys) == 0
-    scores[..., _NUMBERS["separator"]] = given.fit(_shared_columns(given, is_mark & ~is_first))
+    scores[..., _NUMBERS["separator"]] = given.fit(_own_columns(given, is_mark & ~is_first))
     scores[..., _NUMBERS["global"]] = given.fit(_shared_columns(given, ~is_mark & ~is_first))
     if kind == "cross":
         scores[..., _NUMBERS["diagonal"]] = _diagonal(given)
@@ -291,8 +294,15 @@ def _shared_columns(given: _Deviation, columns: np.ndarray) -> Float[np.ndarray,
     return template / np.where(sums > 0, sums, 1)
 
 
+def _own_columns(given: _Deviation, columns: np.ndarray) -> Float[np.ndarray, "layers heads queries keys"]:
+    """A template on some columns, in the shares that each row gives them; evenly where it gives them none."""
+    chosen = given.weights * columns
+    sums = chosen.sum(axis=-1, keepdims=True)
+    return np.where(sums > 0, chosen / np.where(sums > 0, sums, 1), _flat(given.allowed & columns))
+
+
 def _diagonal(given: _Deviation) -> Float[np.ndarray, "layers heads"]:
-    """r² · mass near the largest weight of each row, for a correlation r > 0."""
+    """√(r² · mass near the largest weight of each row), for a correlation r > 0."""
     queries, keys = given.allowed.shape
     best = given.weights.argmax(axis=-1)  # [layers, heads, queries]
     steps = (np.arange(queries) - (queries - 1) / 2) * np.ones(best.shape)
@@ -306,7 +316,7 @@ def _diagonal(given: _Deviation) -> Float[np.ndarray, "layers heads"]:
     near = distance <= NEAR
     chance = np.minimum(near.sum(axis=-1) / keys, 1 - 1 / keys)
     mass = ((given.weights * near).sum(axis=-1) - chance) / (1 - chance)
-    return correlation**2 * np.clip(given.mean_over_rows(mass), 0, 1)
+    return correlation * np.sqrt(np.clip(given.mean_over_rows(mass), 0, 1))
 
 
 def _allowed(is_causal: bool, queries: int, keys: int) -> Bool[np.ndarray, "queries keys"]:
