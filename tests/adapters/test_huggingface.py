@@ -314,11 +314,11 @@ def test_other_mistakes_are_told():
     tokenizer = tokenizer_of("bert")
     with pytest.raises(UserError, match="2 texts and 1 targets"):
         from_huggingface(make("bart"), tokenizer, SENTENCES[:2], ["dog"])
-    with pytest.raises(UserError, match="text 1: 41 tokens; the model reads 32 at most"):
+    with pytest.raises(UserError, match="text 2: 41 tokens; the model reads 32 at most"):
         from_huggingface(make("llama"), tokenizer_of("llama"), ["dog", "dog " * 40])
     with pytest.raises(UserError, match="a model of transformers is expected, not a Linear"):
         from_huggingface(torch.nn.Linear(2, 2), tokenizer, SENTENCE)
-    with pytest.raises(UserError, match="text 0: a string is expected, not a int"):
+    with pytest.raises(UserError, match="text 1: a string is expected, not a int"):
         from_huggingface(make("bert"), tokenizer, 3)
     with pytest.raises(UserError, match="not a int"):
         from_huggingface(make("bert"), 3, SENTENCE)
@@ -345,7 +345,7 @@ def test_an_image_is_read_from_a_file(tmp_path):
     model = make("vit")
     of_file = from_huggingface(model, image_processor(), str(tmp_path / "picture.png"))
     assert of_file == from_huggingface(model, image_processor(), picture())
-    with pytest.raises(UserError, match="image 0: there is no file"):
+    with pytest.raises(UserError, match="image 1: there is no file"):
         from_huggingface(model, image_processor(), str(tmp_path / "none.png"))
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match="is no picture that can be read"):

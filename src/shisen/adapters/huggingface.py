@@ -45,6 +45,7 @@ def from_huggingface(
     heads: Sequence[int] | None = None,
     rows: str = "produced",
     batch_size: int = DEFAULT_BATCH_SIZE,
+    first_number: int = 0,
 ) -> Maps | list[Maps]:
     """What a model of transformers looks at when it reads a text or an image.
 
@@ -71,6 +72,7 @@ def from_huggingface(
             ``read`` before it, as other viewers have it. Of a model without an encoder nothing is produced
             after the last token, so that ``produced`` has one row and one column less.
         batch_size: Texts that are read together. Filling up is not in the maps.
+        first_number: How many texts came before these, for the numbers that errors name, which count from 1.
 
     Returns:
         By kind, a map: ``encoder`` (the text looks at itself), ``cross`` (the target looks at the text), and
@@ -97,7 +99,9 @@ def from_huggingface(
     with evaluating(model):
         for start in range(0, len(texts), max(1, batch_size)):
             part = slice(start, start + max(1, batch_size))
-            found += reader.maps_of(texts[part], None if targets is None else targets[part], start)
+            found += reader.maps_of(
+                texts[part], None if targets is None else targets[part], first_number + start + 1
+            )
     return found if is_list else found[0]
 
 
@@ -151,17 +155,18 @@ class _Reader:
         if filled:
             some = [readings[i] for i in filled]
             some_targets = None if targets is None else [targets[i] for i in filled]
-            for i, maps in zip(filled, self._maps_of_filled(some, some_targets, first), strict=True):
+            numbers = [first + i for i in filled]
+            for i, maps in zip(filled, self._maps_of_filled(some, some_targets, numbers), strict=True):
                 found[i] = maps
         return found
 
     def _maps_of_filled(
-        self, readings: Sequence[Reading], targets: Sequence[Any] | None, first: int
+        self, readings: Sequence[Reading], targets: Sequence[Any] | None, numbers: Sequence[int]
     ) -> Iterator[Maps]:
         batch = self._on_device(batch_of([reading.inputs for reading in readings], self.padding))
         writings: Sequence[Writing | None]
         if has_two_sides(self.model):
-            written = self._written(batch, targets, first)
+            written = self._written(batch, targets, numbers)
             batch |= self._on_device(decoder_inputs(self.model, written))
             writings = written
         elif self.generation is not None:
@@ -187,12 +192,14 @@ class _Reader:
         }
 
     def _written(
-        self, batch: Mapping[str, Tensor], targets: Sequence[Any] | None, first: int
+        self, batch: Mapping[str, Tensor], targets: Sequence[Any] | None, numbers: Sequence[int]
     ) -> list[Writing]:
         """What the decoder of a model with two sides is taken through."""
         if targets is None:
             return generated(self.model, self.sides.writer, batch, self.generation or {}, None)
-        return [forced(self.model, self.sides.writer, target, first + i) for i, target in enumerate(targets)]
+        writer = self.sides.writer
+        pairs = zip(targets, numbers, strict=True)
+        return [forced(self.model, writer, target, number) for target, number in pairs]
 
     def _continued(self, reading: Reading) -> list[Writing]:
         """What a decoder makes of one text, which is not filled up."""

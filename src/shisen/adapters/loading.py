@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from shisen.devices import find_device
 from shisen.errors import UserError
 
 PREFIX = "hf:"
@@ -39,6 +38,8 @@ def load_huggingface(path_or_id: str | Path, device: str = "cpu") -> tuple[Any, 
         UserError: The package transformers is missing, there is no such model, it has no safetensors weights,
             or it needs code of its own.
     """
+    from shisen.devices import find_device
+
     name = str(path_or_id).removeprefix(PREFIX)
     if find_spec("transformers") is None:
         raise UserError(f"{name}: to open it, install transformers: pip install 'shisen[hf]'")

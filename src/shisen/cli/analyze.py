@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from shisen.adapters.loading import is_huggingface
 from shisen.cli import common
 from shisen.cli.attention_corpus import Corpus, check_folder, translations_of, versions
+from shisen.cli.huggingface import check_options, maps_of
 from shisen.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ def analyze(
     what: Path = typer.Argument(
         ...,
         metavar="MODEL_DIR|MAPS",
-        help="A directory that `shisen train` wrote, or a file of attention: .attn.safetensors, .json, .npy, "
-        ".marian, .pharaoh.",
+        help="A directory that `shisen train` wrote; hf: and the directory or id of a Hugging Face model; or "
+        "a file of attention: .attn.safetensors, .json, .npy, .marian, .pharaoh.",
     ),
     data: str | None = typer.Option(
         None,
@@ -67,6 +69,14 @@ def analyze(
         _check_none_given(needless)
         facts["reads"] = "saved"
         _gather_saved(gatherer, what, sentences)
+    elif is_huggingface(what):
+        check_options(gold=gold, one_based=one_based, faithfulness=faithfulness)
+        corpus = Corpus.read(what, data, reference, split, source_column, target_column, sentences)
+        facts["data"] = common.describe(str(data), reference)
+        with common.progress(len(corpus.sources), "analysing") as advance:
+            for maps in maps_of(what, corpus, batch_size, device):
+                gatherer.add(maps)
+                advance(1)
     else:
         corpus = Corpus.read(what, data, reference, split, source_column, target_column, sentences)
         alignments = _read_gold(gold, one_based, corpus)

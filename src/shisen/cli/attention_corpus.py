@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shisen.adapters.loading import is_huggingface
 from shisen.cli import common
 from shisen.errors import UserError
 
@@ -36,7 +37,8 @@ class Corpus:
         """What the options name, the first sentences of it."""
         if data is None:
             raise UserError("--data is missing: name the sentences that the model reads")
-        common.check_translates(model)
+        if not is_huggingface(model):
+            common.check_translates(model)
         if reference is None and _is_one_text(data):
             lines = common.read_test_text(data, split, source_column)
             return cls(lines[:sentences], None, len(lines))

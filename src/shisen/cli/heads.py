@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from shisen.adapters.loading import is_huggingface
 from shisen.cli import common
 from shisen.cli.attention_corpus import Corpus, check_folder, translations_of, versions
+from shisen.cli.huggingface import check_options, maps_of
 from shisen.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ def heads(
     what: Path = typer.Argument(
         ...,
         metavar="MODEL_DIR|MAPS",
-        help="A directory that `shisen train` wrote, or a file of attention: .attn.safetensors, .json, .npy, "
-        ".marian, .pharaoh.",
+        help="A directory that `shisen train` wrote; hf: and the directory or id of a Hugging Face model; or "
+        "a file of attention: .attn.safetensors, .json, .npy, .marian, .pharaoh.",
     ),
     data: str | None = typer.Option(
         None,
@@ -46,6 +48,11 @@ def heads(
     ),
     points: int = typer.Option(12, min=2, help="Of the pruning curve: at how many numbers of heads to look."),
     random_orders: int = typer.Option(3, min=0, help="Of the pruning curve: how many random orders beside."),
+    by_values: bool = typer.Option(
+        False,
+        "--by-values",
+        help="Look at what a key adds to the context, not at its weight alone: weight times length of value.",
+    ),
     sentences: int | None = typer.Option(None, min=1, help="Only the first so many sentences."),
     language: str = typer.Option("en", "--language", help="Of the page and the pictures: en or ja."),
     tokenize: common.Tokenize = None,
@@ -68,11 +75,20 @@ def heads(
     facts: dict[str, Any] = {"model": str(what)}
     parts: dict[str, Any] = {}
     if is_map_file(what):
-        if data is not None or reference is not None or importance:
+        if data is not None or reference is not None or importance or by_values:
             raise UserError(
-                "--data, --reference and --importance are for models; saved attention is looked at as it is"
+                "--data, --reference, --importance and --by-values are for models; saved attention is "
+                "looked at as it is"
             )
         _gather_saved(gatherer, what, sentences)
+    elif is_huggingface(what):
+        check_options(importance=importance, by_values=by_values)
+        corpus = Corpus.read(what, data, reference, split, source_column, target_column, sentences)
+        facts["data"] = common.describe(str(data), reference)
+        with common.progress(len(corpus.sources), "reading") as advance:
+            for maps in maps_of(what, corpus, batch_size, device):
+                gatherer.add(maps)
+                advance(1)
     else:
         corpus = Corpus.read(what, data, reference, split, source_column, target_column, sentences)
         if importance and (corpus.targets is None or len(corpus.sources) < 2):
@@ -90,8 +106,10 @@ def heads(
         translator.check_lengths(corpus.sources, corpus.targets or ())
         with common.progress(len(corpus.sources), "reading") as advance:
             for translation in translations_of(translator, corpus, batch_size):
-                gatherer.add(translation.attention)
+                gatherer.add(_by_values(translator, translation) if by_values else translation.attention)
                 advance(1)
+        if by_values:
+            facts["measure"] = "value-weighted"
         if importance:
             name = tokenize or (common.say_tokenization([translator], corpus.pairs))
             parts = _importance(translator, corpus.pairs, name, points, random_orders)
@@ -114,6 +132,13 @@ def _gather_saved(gatherer: "HeadsGatherer", path: Path, sentences: int | None) 
 
     for attention_map in islice(open_maps(path), sentences):
         gatherer.add_map(attention_map)
+
+
+def _by_values(translator: "Translator", translation: Any) -> dict[Any, Any]:
+    """The maps of a translation weighed by the values; an empty one has none."""
+    from shisen.inspection.value_weighted import weigh_by_values
+
+    return weigh_by_values(translator, translation) if translation.tokens else {}
 
 
 def _importance(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
+from shisen.adapters.loading import is_huggingface
 from shisen.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def plot_attention(
     what: list[str] = typer.Argument(
         ...,
         metavar="RUN… SENTENCE",
-        help="Model directories and the sentence that they translate, or that a language model reads. A file "
-        "of attention (.attn.safetensors, .json, .npy, .marian, .pharaoh) may stand in place of a model; "
+        help="Model directories and the sentence that they translate, or that a language model reads. In "
+        "place of a model may stand hf: and the directory or id of a Hugging Face model (one of images is "
+        "given the path of one), or a file of attention (.attn.safetensors, .json, .npy, .marian, .pharaoh); "
         "with such files alone there is no sentence.",
     ),
     out: Path = _OUT,
@@ -207,6 +209,10 @@ def _attention_of(
             check_characters(text)
         except BadLine as error:
             raise UserError(f"the text to draw cannot be read: {error.detail}") from error
+    if is_huggingface(run):
+        from shisen.cli.huggingface import map_of_sentence
+
+        return map_of_sentence(run, sentence, translation, kind)
     if family_of(run) == "language-model":
         return _attention_of_reading(run, sentence, translation, kind or "decoder")
     return _attention_of_translating(run, sentence, translation, kind or "cross")
