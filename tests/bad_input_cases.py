@@ -1349,7 +1349,13 @@ HEADS = [
     Case(
         "importance of saved maps",
         "heads maps.npy --out report --importance",
-        ("--importance are for models",),
+        ("are for models; saved attention",),
+        {"maps.npy": "maps"},
+    ),
+    Case(
+        "values of saved maps",
+        "heads maps.npy --out report --by-values",
+        ("--by-values are for models",),
         {"maps.npy": "maps"},
     ),
     Case(
