@@ -334,7 +334,17 @@ def test_attention_within_windows_is_told():
     config = transformers.SwinConfig(
         image_size=24, patch_size=4, embed_dim=8, depths=[2], num_heads=[2], window_size=3
     )
-    with pytest.raises(UserError, match="windows, stages and pruned heads make no map"):
+    with pytest.raises(
+        UserError, match=r"SwinModel: its encoder layers have the shape \[4, 2, 9, 9\]: windows"
+    ):
+        from_huggingface(transformers.SwinModel(config), image_processor(), picture())
+
+
+def test_layers_of_different_shapes_are_told():
+    config = transformers.SwinConfig(
+        image_size=24, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 4], window_size=3
+    )
+    with pytest.raises(UserError, match="the encoder layers have the shapes"):
         from_huggingface(transformers.SwinModel(config), image_processor(), picture())
 
 

@@ -28,7 +28,7 @@ _OUTPUT_NAMES: Mapping[Kind, str] = {
     "cross": "cross_attentions",
 }
 
-Captured = dict[Kind, list[Float32[Tensor, "batch heads queries keys"]]]
+Captured = dict[Kind, Float32[Tensor, "batch layers heads queries keys"]]
 
 
 @contextmanager
@@ -74,12 +74,12 @@ def _configurations(model: Any) -> list[Any]:
 
 
 def capture_attention(model: Any, inputs: Mapping[str, Any], choice: Choice) -> Captured:
-    """Run a model whose attention is eager, and keep the weights that are wanted: by kind, layer by layer.
+    """Run a model whose attention is eager, and keep by kind the weights that are wanted.
 
-    The tensors are float32 and on the CPU; layers and heads are in the order of the choice.
+    They are on the CPU; layers and heads are in the order of the choice.
 
     Raises:
-        UserError: The model gives no weights, or there is no such layer or head.
+        UserError: The model gives no weights, its layers differ in shape, or there is no such layer or head.
     """
     places = attention_places(model)
     expected = {kind for kind in _OUTPUT_NAMES if choice.has(kind)} if has_two_sides(model) else set()
@@ -89,7 +89,7 @@ def capture_attention(model: Any, inputs: Mapping[str, Any], choice: Choice) -> 
         kind: chosen_numbers(choice.layers, _depth(kind, places, model), f"{kind} layer")
         for kind in dict.fromkeys(place.kind for place in places if choice.has(place.kind))
     }
-    kept: dict[Kind, dict[int, Tensor]] = defaultdict(dict)
+    captured: Captured = {}
     calls: dict[Kind, int] = defaultdict(int)
 
     def hook_of(place: Place) -> Any:
@@ -97,7 +97,8 @@ def capture_attention(model: Any, inputs: Mapping[str, Any], choice: Choice) -> 
             number = calls[place.kind]  # of the layer: a module that layers share is called for each
             calls[place.kind] += 1
             if number in order[place.kind]:
-                kept[place.kind][number] = _chosen_heads(_weights_in(output, place, model), choice.heads)
+                weights = _chosen_heads(_weights_in(output, place, model), choice.heads)
+                _put(captured, place.kind, order[place.kind], number, weights)
 
         return hook
 
@@ -107,7 +108,7 @@ def capture_attention(model: Any, inputs: Mapping[str, Any], choice: Choice) -> 
     finally:
         for hook in hooks:
             hook.remove()
-    return {kind: [layers[number] for number in order[kind]] for kind, layers in kept.items()}
+    return captured
 
 
 def _depth(kind: Kind, places: Sequence[Place], model: Any) -> int:
@@ -130,13 +131,26 @@ def _no_weights(model: Any) -> UserError:
     )
 
 
-def _chosen_heads(
-    weights: Float32[Tensor, "batch heads queries keys"] | Tensor, heads: Sequence[int] | None
-) -> Float32[Tensor, "batch chosen queries keys"]:
-    """The chosen heads, off the device."""
-    if heads is not None:
-        weights = weights[:, chosen_numbers(heads, weights.shape[1], "head")]
-    return weights.detach().to("cpu", torch.float32, copy=True)
+def _chosen_heads(weights: Tensor, heads: Sequence[int] | None) -> Tensor:
+    """The chosen heads of a layer, ``[batch, heads, queries, keys]``."""
+    return weights if heads is None else weights[:, chosen_numbers(heads, weights.shape[1], "head")]
+
+
+def _put(captured: Captured, kind: Kind, order: Sequence[int], number: int, weights: Tensor) -> None:
+    """Copy a layer to its place among those of its kind, off the device."""
+    if kind not in captured:
+        size = (len(weights), len(order), *weights.shape[1:])
+        captured[kind] = torch.empty(size, dtype=torch.float32)
+    place = captured[kind][:, order.index(number)]
+    if place.shape != weights.shape:
+        shapes = f"{list(place.shape)} and {list(weights.shape)}"
+        raise no_map(f"the {kind} layers have the shapes {shapes}")
+    place.copy_(weights.detach())
+
+
+def no_map(what: str) -> UserError:
+    """What is wrong with attention that is not of each token over all others, the same in every layer."""
+    return UserError(f"{what}: windows, stages and pruned heads make no map of each token over all others")
 
 
 def _of_output(model: Any, inputs: Mapping[str, Any], choice: Choice) -> Captured:
@@ -153,5 +167,6 @@ def _of_output(model: Any, inputs: Mapping[str, Any], choice: Choice) -> Capture
             if not layers or layers[0] is None:
                 raise _no_weights(model)
             numbers = chosen_numbers(choice.layers, len(layers), f"{kind} layer")
-            captured[kind] = [_chosen_heads(layers[number], choice.heads) for number in numbers]
+            for number in numbers:
+                _put(captured, kind, numbers, number, _chosen_heads(layers[number], choice.heads))
     return captured

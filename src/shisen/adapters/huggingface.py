@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shisen.adapters.attention_capture import Captured, capture_attention, eager_attention, evaluating
+from shisen.adapters.attention_capture import (
+    Captured,
+    capture_attention,
+    eager_attention,
+    evaluating,
+    no_map,
+)
 from shisen.adapters.attention_places import has_two_sides, is_pretrained_model
 from shisen.adapters.choice import Choice
 from shisen.adapters.reading import (
@@ -180,8 +186,9 @@ class _Reader:
             batch["use_cache"] = False
         with eager_attention(self.model):
             captured = capture_attention(self.model, batch, self.choice)
+        self._check(captured, batch)
         for i, (reading, writing) in enumerate(zip(readings, writings, strict=True)):
-            yield self._maps(captured, i, len(readings), reading, writing)
+            yield self._maps({kind: weights[i] for kind, weights in captured.items()}, reading, writing)
 
     def _on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs where the model is, pictures in its precision."""
@@ -207,10 +214,23 @@ class _Reader:
         length = len(reading.inputs["input_ids"])
         return generated(self.model, self.sides.writer, batch, self.generation or {}, length)
 
-    def _maps(
-        self, captured: Captured, i: int, batch_size: int, reading: Reading, writing: Writing | None
-    ) -> Maps:
-        """The maps of one text of a batch, without what it was filled up with."""
+    def _check(self, captured: Captured, batch: Mapping[str, Any]) -> None:
+        """Refuse attention that is not of each position over all others."""
+        read = batch.get("decoder_input_ids")
+        for kind, weights in captured.items():
+            source = batch["input_ids"].shape[1] if "input_ids" in batch else weights.shape[-1]
+            target = source if read is None else read.shape[1]
+            rows, columns = {
+                "encoder": (source, source),
+                "decoder": (target, target),
+                "cross": (target, source),
+            }[kind]
+            if (weights.shape[0], *weights.shape[3:]) != (len(next(iter(batch.values()))), rows, columns):
+                shape = list(weights[:, 0].shape)
+                raise no_map(f"{type(self.model).__name__}: its {kind} layers have the shape {shape}")
+
+    def _maps(self, weights: Mapping[Kind, Tensor], reading: Reading, writing: Writing | None) -> Maps:
+        """The maps of one text, without what it was filled up with."""
         metadata: dict[str, str | int | float] = {
             "model": str(self.model.config.name_or_path or type(self.model).__name__),
             **self.choice.metadata,
@@ -218,17 +238,13 @@ class _Reader:
         }
         source = reading.tokens
         found: Maps = {}
-        for kind, layers in captured.items():
-            if len({layer.shape for layer in layers}) > 1 or len(layers[0]) != batch_size:
-                raise self._no_map(kind, layers)
+        for kind, own in weights.items():
             if source is None and kind != "decoder":
-                source, places = patch_names(self.model, reading.inputs["pixel_values"], layers[0].shape[-1])
+                source, places = patch_names(self.model, reading.inputs["pixel_values"], own.shape[-1])
                 metadata |= places
             queries, keys = self._axes(kind, source, writing)
-            if layers[0].shape[2] < len(queries) or layers[0].shape[3] < len(keys):
-                raise self._no_map(kind, layers)
-            weights = torch.stack([layer[i, :, : len(queries), : len(keys)] for layer in layers])
-            found[kind] = AttentionMap(weights.numpy(), queries, keys, kind, metadata)
+            inner = own[:, :, : len(queries), : len(keys)]  # [layers, heads, queries, keys]
+            found[kind] = AttentionMap(inner.numpy(), queries, keys, kind, metadata)
         return found
 
     def _axes(
@@ -244,13 +260,6 @@ class _Reader:
         if kind == "decoder" and self.rows == "produced":
             return tokens[1:], tokens[:-1]
         return tokens, tokens
-
-    def _no_map(self, kind: Kind, layers: Sequence[Tensor]) -> UserError:
-        shapes = ", ".join(sorted({str(list(layer.shape)) for layer in layers}))
-        return UserError(
-            f"{type(self.model).__name__}: its {kind} attention, {shapes}, is not of each token over all "
-            "others, the same in every layer: such windows, stages and pruned heads make no map"
-        )
 
 
 def _longer(writing: Writing, writer: Any) -> Reading:
