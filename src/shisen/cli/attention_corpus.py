@@ -33,7 +33,7 @@ class Corpus:
         source_column: str | None,
         target_column: str | None,
         sentences: int | None,
-    ) -> "_Corpus":
+    ) -> "Corpus":
         """What the options name, the first sentences of it."""
         if data is None:
             raise UserError("--data is missing: name the sentences that the model reads")
