@@ -67,7 +67,9 @@ def commands_of(page: Path) -> list[str]:
 
 def invocations_of(line: str) -> Iterator[list[str]]:
     """The arguments of each ``shisen`` in a line of shell: of a pipe, or before a redirection."""
-    words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True  # else hf:model would be three words
+    words = list(lexer)
     current: list[str] | None = None
     for word in [*words, ";"]:
         if word in ("|", "&&", ";", ">"):
