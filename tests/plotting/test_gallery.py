@@ -1,5 +1,7 @@
 """Heads side by side, and how far apart they are: the values drawn, the names, the edges of the figure."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from drawn import ENGLISH, JAPANESE, make_map, overflow, texts_of
@@ -39,6 +41,19 @@ def test_layers_are_rows_and_heads_columns():
     assert (np.diff(left, axis=1) > 0).all()
     assert (np.diff(left, axis=0) == 0).all()
     assert (np.diff(bottom, axis=0) < 0).all()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_no_title_reaches_into_the_next_panel(language):
+    weights = np.zeros((1, 4, 3, 3))
+    weights[..., 1] = 1  # "the same columns", the longest name, above the narrowest panels
+    one = AttentionMap.from_arrays(weights, ["a", "b", "c"], ["a", "b", "c"], "encoder")
+    figure = plot_gallery(one, recognize_patterns([one]), language=language)
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert overflow(figure) < 0.01
 
 
 def test_long_tokens_and_rows_of_zeros_are_drawn_inside_the_figure():

@@ -54,26 +54,24 @@ def plot_gallery(attention_map: AttentionMap, patterns: PatternScores, *, langua
         for side in (queries, keys)
     ]
     left, below = (max(ruler.width(text, LABEL) for text in side) + 8 for side in labels)
-    cell = max(CELL, 70.0 / max(1, len(keys)))  # a title needs some width
+    cell = max(CELL, 70.0 / max(1, len(keys)))
     width, height = cell * len(keys), cell * len(queries)
-    whole = left + heads * (width + GAP), below + layers * (height + HEADING + 4)
+    titles = [
+        [_title(patterns, layer, head, words, language) for head in range(heads)] for layer in range(layers)
+    ]
+    widest = max(ruler.width(line, TITLE) for row in titles for title in row for line in title)
+    pitch = max(width, widest) + GAP  # a title may be wider than its panel
+    whole = left + heads * pitch, below + layers * (height + HEADING + 4)
     with style(families):
         figure = Figure(figsize=(whole[0] / 72, whole[1] / 72))
         for layer in range(layers):
             for head in range(heads):
-                x = left + head * (width + GAP)
+                x = left + head * pitch
                 y = whole[1] - (layer + 1) * (height + HEADING + 4) + 4
                 place = (x / whole[0], y / whole[1], width / whole[0], height / whole[1])
                 axes = figure.add_axes(place)
                 _draw_head(axes, attention_map.weights[layer, head])
-                name = PATTERN_NAMES[language][patterns.names[layer][head]]
-                axes.set_title(
-                    f"{words['head'].format(layer=layer, head=head)}\n{name} "
-                    f"{patterns.confidence[layer, head]:.2f}",
-                    fontsize=TITLE,
-                    loc="left",
-                    pad=3,
-                )
+                axes.set_title("\n".join(titles[layer][head]), fontsize=TITLE, loc="left", pad=3)
                 if head == 0:
                     axes.set_yticks(range(len(queries)), labels[0], fontsize=LABEL)
                 if layer == layers - 1:
@@ -131,6 +129,15 @@ def _words(language: str) -> dict[str, str]:
     if language not in HEAD_WORDS:
         raise UserError(f"the language is one of {', '.join(HEAD_WORDS)}, not {language!r}")
     return HEAD_WORDS[language]
+
+
+def _title(
+    patterns: PatternScores, layer: int, head: int, words: dict[str, str], language: str
+) -> tuple[str, str]:
+    """The lines above a panel."""
+    name = PATTERN_NAMES[language][patterns.names[layer][head]]
+    place = words["head"].format(layer=layer, head=head)
+    return place, f"{name} {patterns.confidence[layer, head]:.2f}"
 
 
 def _draw_head(axes: Axes, weights: np.ndarray) -> None:
