@@ -15,6 +15,33 @@ SENTENCE = "the cat sat on the mat"
 SENTENCES = [SENTENCE, "dog", "I love deep learning", "a dog read books on the mat"]
 
 
+_SIZES = {
+    "vocab_size": SIZE,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 24,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "max_position_embeddings": 64,
+}
+_GROUPED = {**_SIZES, "num_key_value_heads": 2}
+#: Architectures whose base models are tried besides, and their settings.
+OTHERS: dict[str, dict[str, Any]] = {
+    "Roberta": _SIZES,
+    "Electra": {**_SIZES, "embedding_size": 8},
+    "ModernBert": _SIZES,
+    "DebertaV2": _SIZES,
+    "XLNet": {"vocab_size": SIZE, "d_model": 16, "n_layer": 2, "n_head": 4, "d_inner": 24},
+    "Bloom": {"vocab_size": SIZE, "hidden_size": 16, "n_layer": 2, "n_head": 4},
+    "GPTNeoX": _SIZES,
+    "Qwen3": {**_GROUPED, "head_dim": 4},
+    "Mistral": {**_GROUPED, "sliding_window": 3},
+    "Gemma2": {**_GROUPED, "head_dim": 4, "sliding_window": 3},
+}
+
+
 def word_tokenizer(begins: bool = False, ends: bool = True, pads: bool = True) -> Any:
     """A fast tokenizer of whole words, with ``<s>`` and ``</s>`` around them or not."""
     import tokenizers

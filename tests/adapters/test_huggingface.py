@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import (
+    OTHERS,
     SENTENCE,
     SENTENCES,
     image_processor,
@@ -118,6 +119,34 @@ def test_a_vision_encoder_decoder_looks_at_patches(name):
     assert maps["cross"].key_tokens == maps["encoder"].key_tokens
     assert maps["cross"].key_tokens[:3] == ("[CLS]", "0,0", "0,1")
     assert maps["decoder"].key_tokens == ("<s>", *TARGET.split())
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures_give_their_own_attention(name):
+    config = getattr(transformers, f"{name}Config")(**OTHERS[name])
+    network = getattr(transformers, f"{name}Model")
+    model = network(config).eval()
+    expected = network(type(config)(**OTHERS[name], attn_implementation="eager")).eval()
+    expected.load_state_dict(model.state_dict())
+    inputs = word_tokenizer()(SENTENCE, return_tensors="pt")
+    with torch.no_grad():
+        output = expected(
+            **{key: inputs[key] for key in ("input_ids", "attention_mask")}, output_attentions=True
+        )
+    (found,) = from_huggingface(model, word_tokenizer(), SENTENCE, rows="read").values()
+    assert_close(found.weights, np.stack([layer[0].numpy() for layer in output.attentions]))
+
+
+def test_a_slow_tokenizer_gives_what_a_fast_one_gives(tmp_path):
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "the", "cat", "trans", "##former"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    slow = BertTokenizerLegacy(str(tmp_path / "vocab.txt"))
+    fast = transformers.BertTokenizer(vocab=str(tmp_path / "vocab.txt"))
+    texts = ["the transformer", "cat"]
+    assert not slow.is_fast
+    assert from_huggingface(make("bert"), slow, texts) == from_huggingface(make("bert"), fast, texts)
 
 
 # ---------------------------------------------------------------- generation
@@ -316,6 +345,8 @@ def test_other_mistakes_are_told():
         from_huggingface(make("bart"), tokenizer, SENTENCES[:2], ["dog"])
     with pytest.raises(UserError, match="text 2: 41 tokens; the model reads 32 at most"):
         from_huggingface(make("llama"), tokenizer_of("llama"), ["dog", "dog " * 40])
+    with pytest.raises(UserError, match="target 2: 41 tokens; the model reads 32 at most"):
+        from_huggingface(make("bart"), tokenizer, SENTENCES[:2], ["dog", "dog " * 39])
     with pytest.raises(UserError, match="a model of transformers is expected, not a Linear"):
         from_huggingface(torch.nn.Linear(2, 2), tokenizer, SENTENCE)
     with pytest.raises(UserError, match="text 1: a string is expected, not a int"):
@@ -328,6 +359,15 @@ def test_a_model_without_attention_is_told():
     config = transformers.MambaConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, state_size=4)
     with pytest.raises(UserError, match="MambaForCausalLM gives no attention weights"):
         from_huggingface(transformers.MambaForCausalLM(config), tokenizer_of("gpt2"), SENTENCE)
+
+
+def test_a_model_that_needs_more_than_a_text_says_what():
+    tower = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.CLIPConfig(
+        text_config=tower, vision_config={**tower, "image_size": 24, "patch_size": 8}
+    )
+    with pytest.raises(UserError, match="CLIPModel cannot read this alone: .*pixel_values"):
+        from_huggingface(transformers.CLIPModel(config), tokenizer_of("bert"), SENTENCE)
 
 
 def test_attention_within_windows_is_told():

@@ -136,3 +136,22 @@ def test_wordpiece_tokens_stay_with_fast_and_slow_tokenizers(tmp_path):
 
 def test_no_ids_are_no_tokens():
     assert readable_tokens(byte_level(), []) == ()
+
+
+def test_a_tokenizer_with_two_vocabularies_names_each_side_by_its_own():
+    """Marian's, whose ids mean other words on the side of the target."""
+    from shisen.adapters.reading import source_tokens
+
+    class Marian:
+        separate_vocabs = True
+        encoder = {"▁the": 0, "▁cat": 1}
+        all_special_tokens = ("</s>",)
+
+        def get_added_vocab(self):
+            return {}
+
+        def convert_ids_to_tokens(self, ids):
+            return [["▁das", "▁Haus"][number] for number in ids]
+
+    assert source_tokens(Marian(), [0, 1]) == ("▁the", "▁cat")
+    assert readable_tokens(Marian(), [0, 1]) == ("▁das", "▁Haus")

@@ -104,11 +104,20 @@ def capture_attention(model: Any, inputs: Mapping[str, Any], choice: Choice) -> 
 
     hooks = [place.module.register_forward_hook(hook_of(place)) for place in places if place.kind in order]
     try:
-        model(**inputs)
+        _run(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()
     return captured
+
+
+def _run(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """The output of a model; one that needs more than a text or an image says what it misses."""
+    try:
+        return model(**inputs)
+    except (TypeError, ValueError, AttributeError) as error:  # of what is not there
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{type(model).__name__} cannot read this alone: {reason}") from error
 
 
 def _depth(kind: Kind, places: Sequence[Place], model: Any) -> int:
@@ -155,7 +164,7 @@ def no_map(what: str) -> UserError:
 
 def _of_output(model: Any, inputs: Mapping[str, Any], choice: Choice) -> Captured:
     """The same of a model whose parts do not say what they return: from its output, all layers at once."""
-    output = model(**inputs, output_attentions=True)
+    output = _run(model, {**inputs, "output_attentions": True})
     if has_two_sides(model):
         names: Mapping[Kind, str] = _OUTPUT_NAMES
     else:

@@ -18,6 +18,7 @@ from shisen.adapters.attention_capture import (
 )
 from shisen.adapters.attention_places import has_two_sides, is_pretrained_model
 from shisen.adapters.choice import Choice
+from shisen.adapters.readable_tokens import readable_tokens
 from shisen.adapters.reading import (
     Reading,
     Sides,
@@ -25,7 +26,6 @@ from shisen.adapters.reading import (
     patch_names,
     read_image,
     read_text,
-    target_tokens,
 )
 from shisen.adapters.writing import Writing, decoder_inputs, forced, generated
 from shisen.errors import UserError
@@ -266,4 +266,4 @@ def _longer(writing: Writing, writer: Any) -> Reading:
     """What a decoder is taken through once it has gone on with its text."""
     ids = torch.tensor(writing.read)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return Reading(inputs, target_tokens(writer, writing.read))
+    return Reading(inputs, readable_tokens(writer, writing.read))

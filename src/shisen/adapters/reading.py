@@ -72,33 +72,26 @@ def read_text(model: Any, tokenizer: Any, text: Any, number: int) -> Reading:
         raise UserError(f"text {number}: a string is expected, not a {type(text).__name__}")
     encoded = tokenizer(text, truncation=False, verbose=False)
     ids = encoded["input_ids"]
-    limit = positions_of(model, tokenizer)
+    limit = positions_of(model.config, tokenizer)
     if len(ids) > limit:
         raise UserError(f"text {number}: {len(ids):,} tokens; the model reads {limit:,} at most (shorten it)")
     known = inspect.signature(model.forward).parameters
     inputs = {name: torch.tensor(values) for name, values in encoded.items() if name in known}
-    return Reading(inputs, _names_of(tokenizer, ids, "source"))
+    return Reading(inputs, source_tokens(tokenizer, ids))
 
 
-def positions_of(model: Any, tokenizer: Any) -> int:
-    """The most tokens that a model reads; relative positions have no end."""
-    limits = [getattr(tokenizer, "model_max_length", None)]
-    is_learned = getattr(model.config, "model_type", "") not in ("t5", "mt5", "umt5", "longt5")
-    limits += [getattr(model.config, "max_position_embeddings", None)] * is_learned
+def positions_of(config: Any, tokenizer: Any) -> int:
+    """The most tokens that a side of a model reads; relative positions have no end."""
+    limits = [getattr(tokenizer, "model_max_length", None), getattr(config, "max_position_embeddings", None)]
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=_NO_LIMIT)
 
 
-def _names_of(tokenizer: Any, ids: Sequence[int], side: str) -> tuple[str, ...]:
-    """The tokens of a side; a Marian tokenizer with two vocabularies names those of the target by itself."""
-    if side == "source" and getattr(tokenizer, "separate_vocabs", False):
+def source_tokens(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
+    """The tokens of what a model reads; a Marian tokenizer of two vocabularies names only the target's."""
+    if getattr(tokenizer, "separate_vocabs", False):
         words = {number: word for word, number in tokenizer.encoder.items()}
         return tuple(words[number] for number in ids)
     return readable_tokens(tokenizer, ids)
-
-
-def target_tokens(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
-    """The tokens of what a model writes or is taken through."""
-    return _names_of(tokenizer, ids, "target")
 
 
 def read_image(processor: Any, image: Any, number: int) -> Reading:

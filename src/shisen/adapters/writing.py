@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from shisen.adapters.reading import target_tokens
+from shisen.adapters.readable_tokens import readable_tokens
+from shisen.adapters.reading import positions_of
 from shisen.errors import UserError
 
 
@@ -35,8 +36,8 @@ class Writing:
         first, *rest = self.read
         tail = self.produced[len(rest) :]
         if tuple(rest) != self.produced[: len(rest)]:  # mBART's begin with the language that comes last
-            return target_tokens(writer, self.read), target_tokens(writer, self.produced)
-        tokens = target_tokens(writer, [first, *rest, *tail])
+            return readable_tokens(writer, self.read), readable_tokens(writer, self.produced)
+        tokens = readable_tokens(writer, [first, *rest, *tail])
         return tokens[: len(self.read)], tokens[1:]
 
 
@@ -47,6 +48,9 @@ def forced(model: Any, writer: Any, target: Any, number: int) -> Writing:
     produced = writer(text_target=target, truncation=False, verbose=False)["input_ids"]
     if not produced:
         raise UserError(f"target {number}: the tokenizer finds no token in it")
+    limit = positions_of(getattr(model.config, "decoder", model.config), writer)
+    if len(produced) > limit:
+        raise UserError(f"target {number}: {len(produced):,} tokens; the model reads {limit:,} at most")
     if hasattr(model, "prepare_decoder_input_ids_from_labels"):
         read = model.prepare_decoder_input_ids_from_labels(labels=torch.tensor([produced]))[0].tolist()
     else:
