@@ -144,8 +144,10 @@ def test_a_tokenizer_with_two_vocabularies_names_each_side_by_its_own():
 
     class Marian:
         separate_vocabs = True
-        encoder = {"▁the": 0, "▁cat": 1}
         all_special_tokens = ("</s>",)
+
+        def __init__(self):
+            self.encoder = {"▁the": 0, "▁cat": 1}
 
         def get_added_vocab(self):
             return {}
