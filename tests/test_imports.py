@@ -38,7 +38,18 @@ LAYERS = {
 }
 # A picture is drawn where it is asked for: the one step upwards, made when the method is called.
 UPWARDS = {("attention/patterns.py", "plotting")}
-HEAVY = {"torch", "lightning", "numpy", "matplotlib", "datasets", "tokenizers", "sacrebleu", "pandas", "yaml"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "lightning",
+    "numpy",
+    "matplotlib",
+    "datasets",
+    "tokenizers",
+    "sacrebleu",
+    "pandas",
+    "yaml",
+}
 
 
 def modules() -> list[Path]:

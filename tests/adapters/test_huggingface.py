@@ -330,6 +330,7 @@ def test_a_text_without_tokens_has_no_maps():
         ("bert", {"layers": []}, "each is named once"),
         ("bert", {"heads": [0, 0]}, "each is named once"),
         ("bert", {"kinds": ["self"]}, "there is no 'self'"),
+        ("bert", {"kinds": ["cross"]}, "BertModel has no such kind of attention; it has encoder"),
         ("bert", {"rows": "written"}, "produced or read"),
         ("bart", {"target": 3}, "a string is expected, not a int"),
     ],

@@ -89,6 +89,9 @@ def capture_attention(model: Any, inputs: Mapping[str, Any], choice: Choice) -> 
         kind: chosen_numbers(choice.layers, _depth(kind, places, model), f"{kind} layer")
         for kind in dict.fromkeys(place.kind for place in places if choice.has(place.kind))
     }
+    if not order:
+        there = ", ".join(dict.fromkeys(place.kind for place in places))
+        raise UserError(f"{type(model).__name__} has no such kind of attention; it has {there}")
     captured: Captured = {}
     calls: dict[Kind, int] = defaultdict(int)
 
