@@ -211,7 +211,9 @@ def pruning_curve(
     Returns:
         For every order its points, from all heads to none.
     """
-    orders = {importance.method: importance.ranking() for importance in importances}
+    orders: dict[str, list[Head]] = {}
+    for importance in importances:
+        orders[importance.method] = importance.ranking()
     ranked = _all_heads(importances)
     generator = np.random.default_rng(seed)
     orders |= {
