@@ -326,3 +326,30 @@ def test_what_does_not_fit_is_refused_in_one_line():
     del damaged["groups"][0]["gathered"]["rows"]
     with pytest.raises(UserError, match=r"are damaged: KeyError\('rows'\)"):
         CorpusStatistics.from_dict(damaged)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(heads=4), r"count of rows should be of shape \[9, 2, 4\], not"),
+        (lambda content: content.update(layers=1), r"count of rows should be of shape \[9, 1, 3\], not"),
+        (lambda content: content["measures"].pop(), r"count of rows should be of shape \[8, 2, 3\], not"),
+        (lambda content: gathered_part(content).update(least=[[0.0]]), r"least should be of shape"),
+        (lambda content: gathered_part(content)["bins"].append(-1), r"bins are numbered from 0 to"),
+        (lambda content: gathered_part(content)["bins"].append(10**9), r"bins are numbered from 0 to"),
+        (lambda content: gathered_part(content)["bin_counts"].pop(), r"bin_counts should be of shape"),
+        (lambda content: gathered_part(content)["rows"]["mean"].pop(), r"mean of rows should be of shape"),
+        (lambda content: content.update(layers="2"), r"are damaged"),
+        (lambda content: content.update(groups=[7]), r"are damaged"),
+    ],
+)
+def test_arrays_of_another_size_than_stated_are_refused_in_one_line(change, message):
+    content = json.loads(json.dumps(gathered(sentences(2)).as_dict()))
+    change(content)
+    with pytest.raises(UserError, match=message) as caught:
+        CorpusStatistics.from_dict(content)
+    assert "\n" not in str(caught.value)
+
+
+def gathered_part(content):
+    return content["groups"][0]["gathered"]

@@ -217,8 +217,8 @@ class CorpusStatistics:
             corpus = cls(StatisticsSettings.from_dict(entries["settings"]), tuple(entries["measures"]))
             corpus._kind, corpus._size = entries["kind"], (entries["layers"], entries["heads"])
             for group in entries["groups"]:
-                corpus._groups[group["name"]] = _Group.from_dict(group)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+                corpus._groups[group["name"]] = _Group.from_dict(group, (len(corpus.measures), *corpus._size))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise UserError(f"these corpus statistics are damaged: {error!r}") from None
         return corpus
 
@@ -306,11 +306,11 @@ class _Group:
         }
 
     @classmethod
-    def from_dict(cls, entries: Mapping[str, Any]) -> _Group:
-        """What `as_dict` wrote."""
+    def from_dict(cls, entries: Mapping[str, Any], size: tuple[int, int, int]) -> _Group:
+        """What `as_dict` wrote, of so many measures, layers and heads."""
         gathered = entries["gathered"]
         counters = {name: entries[name] for name in _COUNTERS}
-        return cls(**counters, gathered=None if gathered is None else Gathered.from_dict(gathered))
+        return cls(**counters, gathered=None if gathered is None else Gathered.from_dict(gathered, size))
 
 
 _COUNTERS = ("sentences", "excluded_rows", "unnormalized_rows", "largest_deviation")

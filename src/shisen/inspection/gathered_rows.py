@@ -108,23 +108,51 @@ class Gathered:
         }
 
     @classmethod
-    def from_dict(cls, entries: Mapping[str, Any]) -> Gathered:
+    def from_dict(cls, entries: Mapping[str, Any], size: tuple[int, int, int]) -> Gathered:
         """What `as_dict` wrote.
 
+        Args:
+            entries: That.
+            size: How many measures, layers and heads it is of.
+
         Raises:
-            KeyError, TypeError, ValueError, IndexError: It is damaged.
+            KeyError, TypeError, ValueError, IndexError: It is damaged, or of another size.
         """
-        rows = Moments.from_dict(entries["rows"])
-        counts = np.zeros((*rows.count.shape, BINS), np.int64)
-        counts.reshape(-1)[np.array(entries["bins"], np.int64)] = entries["bin_counts"]
+        measures, layers, _ = size
+        cells = {"head": size, "layer": (measures, layers, 1), "corpus": (measures, 1, 1)}
+        rows = _moments(entries["rows"], 1, size, "rows")
         is_seen = rows.count > 0
         return cls(
             rows,
-            {by: Moments.from_dict(entries["sentences"][by]) for by in LEVELS},
-            counts,
-            np.where(is_seen, np.array(entries["least"], np.float64), np.inf),
-            np.where(is_seen, np.array(entries["most"], np.float64), -np.inf),
+            {by: _moments(entries["sentences"][by], 2, cells[by], f"sentences by {by}") for by in LEVELS},
+            _histogram(entries["bins"], entries["bin_counts"], size),
+            np.where(is_seen, _shaped(np.array(entries["least"], np.float64), size, "least"), np.inf),
+            np.where(is_seen, _shaped(np.array(entries["most"], np.float64), size, "most"), -np.inf),
         )
+
+
+def _moments(entries: Mapping[str, Any], parts: int, cells: tuple[int, ...], name: str) -> Moments:
+    moments = Moments.from_dict(dict(entries))
+    _shaped(moments.count, cells, f"count of {name}")
+    _shaped(moments.mean, (parts, *cells), f"mean of {name}")
+    _shaped(moments.comoments, (parts, parts, *cells), f"comoments of {name}")
+    return moments
+
+
+def _histogram(bins: Any, bin_counts: Any, size: tuple[int, ...]) -> np.ndarray:
+    """The histogram whose bins that are not empty are named; ``[measures, layers, heads, bins]``."""
+    counts = np.zeros((*size, BINS), np.int64)
+    places = np.array(bins, np.int64)
+    if places.size and not 0 <= places.min() <= places.max() < counts.size:
+        raise ValueError(f"bins are numbered from 0 to {counts.size - 1}")
+    counts.reshape(-1)[places] = _shaped(np.array(bin_counts, np.int64), places.shape, "bin_counts")
+    return counts
+
+
+def _shaped(values: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if values.shape != shape:
+        raise ValueError(f"{name} should be of shape {list(shape)}, not {list(values.shape)}")
+    return values
 
 
 def _interval_of_ratio(mean: np.ndarray, sentences: Moments) -> tuple[np.ndarray, np.ndarray]:
