@@ -262,3 +262,11 @@ def test_wrong_options_are_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_pair_brings_the_probability_of_every_word(translator: Translator) -> None:
+    for (source, target), pair in zip(PAIRS, ModelAligner(translator).pairs(SOURCES, TARGETS), strict=True):
+        forced = translator.force(source, target)  # each word is a token here
+        assert pair.probabilities == pytest.approx(np.exp(forced.log_probabilities[:-1]), abs=1e-6)
+    [by_gradient, *_] = ModelAligner(translator, "attribution").pairs(SOURCES, TARGETS)
+    assert by_gradient.probabilities is None

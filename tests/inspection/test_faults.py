@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shisen.errors import UserError
-from shisen.inspection.faults import coverage, learn_faults, repetitions
+from shisen.inspection.faults import coverage, followed, learn_faults, repetitions
 
 SOURCE = ("the", "old", "dog", "sleeps", ".", "</s>")
 TARGET = ("der", "alte", "Hund", "schläft", ".")
@@ -153,3 +153,17 @@ def test_there_must_be_words_to_learn_from():
         learn_faults(words_of_sound_sentences(), false_alarms=0.6)
     with pytest.raises(UserError, match="no word received attention"):
         learn_faults([(np.zeros((1, 1)), ("a",))])
+
+
+def test_what_was_looked_at_counts_as_much_as_it_was_written():
+    weights = np.random.default_rng(0).random((3, 4))
+    probabilities = np.array([1.0, 0.5, 0.0])
+    expected = [[weights[i][j] * probabilities[i] for j in range(4)] for i in range(3)]
+    np.testing.assert_allclose(followed(weights, probabilities), expected)
+
+
+def test_a_span_said_twice_at_once_is_a_repetition_wherever_the_second_looks():
+    found = repetitions(np.eye(3, 4), ("a", "b", "c", "d"), ("x", "x", "y"))
+    assert [(one.first, one.second, one.length, one.source) for one in found] == [(0, 1, 1, 0)]
+    assert found[0].overlap == 0
+    assert repetitions(np.eye(3, 4), ("a", "b", "c", "d"), ("x", "y", "x")) == []

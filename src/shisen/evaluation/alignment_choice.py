@@ -65,6 +65,7 @@ class Pair(NamedTuple):
         key_words: For each column the source words.
         target_words: How many there are.
         source_words: How many there are.
+        probabilities: Of each target word, the least of its pieces; None where they are not known.
     """
 
     attention: AttentionMap
@@ -72,6 +73,7 @@ class Pair(NamedTuple):
     key_words: Sequence[Sequence[int]]
     target_words: int
     source_words: int
+    probabilities: Float[np.ndarray, " target_words"] | None = None
 
     def words(self, reading: Reading) -> Float[np.ndarray, "target_words source_words"]:
         """The weights between words."""

@@ -21,6 +21,7 @@ from shisen.inspection.alignment import (
     source_argmax_alignment,
     threshold_alignment,
 )
+from shisen.inspection.attention_map import AttentionMap
 
 METHODS = ("attention", "attribution")
 EXTRACTIONS = ("argmax", "source-argmax", "matching", "threshold")
@@ -57,15 +58,18 @@ class ModelAligner:
         """
         for start in range(0, len(sources), _TOGETHER):
             part = slice(start, start + _TOGETHER)
-            for source, target, attention in zip(
+            for source, target, (attention, log_probabilities) in zip(
                 sources[part], targets[part], self._maps(sources[part], targets[part], start), strict=True
             ):
+                query_words = words_of_tokens(self.translator.target_tokenizer, target)
+                count = len(target.split())
                 yield Pair(
                     attention,
-                    words_of_tokens(self.translator.target_tokenizer, target),
+                    query_words,
                     words_of_tokens(self.translator.source_tokenizer, source),
-                    len(target.split()),
+                    count,
                     len(source.split()),
+                    _of_words(log_probabilities, query_words, count),
                 )
 
     def align(self, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Links]:
@@ -86,18 +90,35 @@ class ModelAligner:
             raise UserError(f"links are made by {', '.join(EXTRACTIONS)}, not by {self.extraction!r}")
         return makers[self.extraction](weights)
 
-    def _maps(self, sources: Sequence[str], targets: Sequence[str], first: int) -> Iterator[Any]:
+    def _maps(
+        self, sources: Sequence[str], targets: Sequence[str], first: int
+    ) -> Iterator[tuple[AttentionMap, Sequence[float]]]:
+        """The map of every pair, and the log-probability of every target token; none by attribution."""
         if self.method == "attribution":
             from shisen.inspection.attribution_alignment import attribution_maps
 
-            yield from attribution_maps(self.translator, sources, targets)
+            for found in attribution_maps(self.translator, sources, targets):
+                yield found, ()
             return
         if self.method != "attention":
             raise UserError(f"words are aligned by {', '.join(METHODS)}, not by {self.method!r}")
         for forced in self.translator.force(list(sources), list(targets), first_number=first):
             if "cross" not in forced.attention or not forced.attention["cross"].weights.any():
                 raise UserError("this model has no attention to the source to align words by")
-            yield forced.attention["cross"]
+            yield forced.attention["cross"], forced.log_probabilities
+
+
+def _of_words(
+    log_probabilities: Sequence[float], words: Sequence[Sequence[int]], count: int
+) -> Float[np.ndarray, " target_words"] | None:
+    """The probability of every word: the least of those of its pieces."""
+    if not log_probabilities:
+        return None
+    found = np.ones(count)
+    for log_probability, numbers in zip(log_probabilities, words, strict=True):
+        for number in numbers:
+            found[number] = min(found[number], np.exp(log_probability))
+    return found
 
 
 def choose_by_gold(

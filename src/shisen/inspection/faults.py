@@ -12,9 +12,9 @@ Words differ in how much they get from a sound translation: an article little, a
 
 with n occurrences in the sentences that it is learnt from. A word with a small r was hardly translated
 (under-translation), one with a large r too much (over-translation). For the first, weights count more truly
-that are multiplied by the probability of what was written (`followed`). Besides, a span of target words that
-comes twice, at once or looking at the same source words both times, is a repetition, unless the source says it
-twice.
+that are multiplied by the probability of what was written (`followed`). Besides, a span of target words
+that comes twice, at once or looking at the same source words both times, is a repetition, unless the source
+says it twice.
 """
 
 from __future__ import annotations
@@ -112,10 +112,10 @@ class TranslationFaults:
 
     @property
     def over_score(self) -> float:
-        """The largest of: the ratio of the most covered word less 1, the overlap of a repetition."""
+        """The largest of: the ratio of the most covered word less 1; 1 and the overlap of a repetition."""
         known = self.ratios[~np.isnan(self.ratios)]
         most = float(known.max() - 1) if len(known) else -np.inf
-        return max([most, *(one.overlap for one in self.repetitions)])
+        return max([most, *(1 + one.overlap for one in self.repetitions)])
 
     @property
     def is_suspect(self) -> bool:
