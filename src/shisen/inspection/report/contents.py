@@ -48,6 +48,8 @@ class AttentionReport:
         settings: Of the measures.
         alignment: AER, precision, recall and F1 against gold alignments, as
             `shisen.evaluation.alignment.AlignmentScores.as_dict` gives them.
+        faults: What translations forgot and what they repeat, as `FaultGatherer.as_dict` gives it; None
+            without cross-attention.
         faithfulness: Whether attention explains the decisions of the model.
     """
 
@@ -56,6 +58,7 @@ class AttentionReport:
     kinds: Mapping[Kind, KindGatherer]
     settings: StatisticsSettings
     alignment: Mapping[str, float] | None = None
+    faults: Mapping[str, Any] | None = None
     faithfulness: Verdict | None = None
     _numbers: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -117,6 +120,8 @@ class AttentionReport:
         }
         if self.alignment is not None:
             entries["alignment"] = dict(self.alignment)
+        if self.faults is not None:
+            entries["faults"] = dict(self.faults)
         if self.faithfulness is not None:
             entries["faithfulness"] = self.faithfulness.as_dict()
         return entries

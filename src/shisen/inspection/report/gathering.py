@@ -12,6 +12,7 @@ from typing import Any
 from shisen.errors import UserError
 from shisen.inspection.attention_map import KINDS, AttentionMap, Kind
 from shisen.inspection.report.contents import AttentionReport
+from shisen.inspection.report.faults import FaultGatherer
 from shisen.inspection.report.kind import KindGatherer
 from shisen.inspection.statistics_settings import StatisticsSettings
 
@@ -35,6 +36,7 @@ class ReportGatherer:
         self.sentences = 0
         self._examples = examples
         self._kinds: dict[Kind, KindGatherer] = {}
+        self._faults = FaultGatherer()
 
     def add(self, maps: Mapping[str, AttentionMap]) -> None:
         """Take in the maps of one sentence, by kind; a sentence without any counts as empty.
@@ -44,13 +46,13 @@ class ReportGatherer:
         """
         self.sentences += 1
         for attention_map in maps.values():
-            self._of_kind(attention_map.kind).add(self.sentences, attention_map)
+            self._add(self.sentences, attention_map)
 
     def add_map(self, attention_map: AttentionMap) -> None:
         """Take in a map by itself, as saved ones come: of each kind they are numbered from 1."""
-        gatherer = self._of_kind(attention_map.kind)
-        gatherer.add(gatherer.added + 1, attention_map)
-        self.sentences = max(self.sentences, gatherer.added)
+        number = self._of_kind(attention_map.kind).added + 1
+        self._add(number, attention_map)
+        self.sentences = max(self.sentences, number)
 
     def report(self, facts: Mapping[str, Any] | None = None, **parts: Any) -> AttentionReport:
         """The report on everything so far.
@@ -66,7 +68,13 @@ class ReportGatherer:
         kinds = {kind: one for kind, one in kinds.items() if one.has_rows}
         if not kinds:
             raise UserError("there is no attention to report on: no sentence has a row of weights")
+        parts = {"faults": self._faults.as_dict(), **parts}
         return AttentionReport(dict(facts or {}), self.sentences, kinds, self.settings, **parts)
+
+    def _add(self, number: int, attention_map: AttentionMap) -> None:
+        self._of_kind(attention_map.kind).add(number, attention_map)
+        if attention_map.kind == "cross":
+            self._faults.add(number, attention_map)
 
     def _of_kind(self, kind: Kind) -> KindGatherer:
         if kind not in self._kinds:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "report/page.html.jinja"
 _QUANTILES = tuple(f"q{round(100 * share):02}" for share in QUANTILES)
+_SIDES = ("under", "over")  # of translation faults
 _ALIGNMENT = ("aer", "precision", "recall", "f1", "predicted_links", "sure_links")
 
 
@@ -51,6 +52,7 @@ def render_page(report: AttentionReport, language: str) -> str:
         },
         rule=numbers["examples"]["rule"],
         alignment=_alignment(numbers.get("alignment"), words),
+        faults=_faults(numbers.get("faults"), words),
         faithfulness=_faithfulness(report, language),
     )
 
@@ -232,6 +234,48 @@ def _alignment(scores: Mapping[str, Any] | None, words: Mapping[str, str]) -> li
     if scores is None:
         return None
     return [(words[name], shown(scores[name])) for name in _ALIGNMENT]
+
+
+def _faults(faults: Mapping[str, Any] | None, words: Mapping[str, str]) -> dict[str, Any] | None:
+    """What is said of the faults as a whole, and the sentences that are shown, with their marked words."""
+    if faults is None:
+        return None
+    counted = words["faults_counted"].format(
+        sentences=shown(faults["sentences"]),
+        under=shown(faults["marked"]["under"]),
+        over=shown(faults["marked"]["over"]),
+        learnt_on=shown(faults["learnt_on"]),
+        **{name: shown(value) for name, value in faults["thresholds"].items()},
+    )
+    return {
+        "counted": counted,
+        **{side: [_fault(one, side, words) for one in faults[side]] for side in _SIDES},
+    }
+
+
+def _fault(one: Mapping[str, Any], side: str, words: Mapping[str, str]) -> dict[str, Any]:
+    """A sentence word by word: its text, and the title of the mark, or nothing."""
+    repeated = {
+        begin + place
+        for span in (one["repetitions"] if side == "over" else ())
+        for begin in (span["first"], span["second"])
+        for place in range(span["length"])
+    }
+    marked = set(one[side])
+    return {
+        "title": words["sentence"].format(number=one["sentence"]),
+        "source": [
+            (printable(word), words["received"].format(ratio=shown(ratio)) if place in marked else None)
+            for place, (word, ratio) in enumerate(zip(one["source"], one["ratios"], strict=True))
+        ],
+        "target": [
+            (printable(word), words["said_twice"] if place in repeated else None)
+            for place, word in enumerate(one["target"])
+        ],
+        "found": ", ".join(
+            f"{printable(one['source'][place])} {shown(one['ratios'][place])}" for place in one[side]
+        ),
+    }
 
 
 def _faithfulness(report: AttentionReport, language: str) -> dict[str, str] | None:

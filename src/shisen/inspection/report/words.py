@@ -91,6 +91,24 @@ WORDS: dict[str, dict[str, str]] = {
         "f1": "F1",
         "predicted_links": "links of the attention",
         "sure_links": "sure links of the gold standard",
+        "faults": "Possible translation faults",
+        "faults_note": (
+            "A source word to which the translation gave little attention may have been forgotten; one that "
+            "got much, or a span of the translation that comes twice and looks at the same words, may be "
+            "said twice. What a word got is divided by what it usually gets in these data (mean over layers "
+            "and heads), and the extremes of both sides are marked: some words always are. Look at these "
+            "sentences first; the marks are no proof."
+        ),
+        "faults_counted": (
+            "{sentences} sentences; words below {low} of the usual are in {under}, words above {high} or "
+            "repeated spans in {over}. Learnt on the first {learnt_on}."
+        ),
+        "under": "Perhaps forgotten",
+        "over": "Perhaps said twice",
+        "received": "{ratio} of the usual attention",
+        "received_by": "Attention by the usual: ",
+        "said_twice": "said twice",
+        "no_faults": "None.",
         "run_time": "{sentences} sentences, {decisions} decisions; it took {seconds} s.",
         "not_tested": (
             "Not tested. Whether the weights explain the output cannot be seen from the weights: run "
@@ -192,6 +210,23 @@ WORDS: dict[str, dict[str, str]] = {
         "f1": "F1",
         "predicted_links": "注意による対応の数",
         "sure_links": "正解の確実な対応の数",
+        "faults": "訳の誤りの候補",
+        "faults_note": (
+            "訳文からほとんど注意を受けなかった原語は、訳し忘れかもしれない。受けすぎた原語や、訳文に"
+            "2 度現れて同じ原語を見ている部分は、二重に訳されたのかもしれない。"
+            "語が受けた注意を、その語がこのデータでふつう受ける注意で割り（層とヘッドの平均）、"
+            "両端に印を付けた。印の付く語は必ずある。まず見るべき文を示すもので、誤りの証拠ではない。"
+        ),
+        "faults_counted": (
+            "{sentences} 文。ふつうの {low} 倍を下回る語があるのは {under} 文、{high} 倍を上回る語か"
+            "繰り返しがあるのは {over} 文。基準は最初の {learnt_on} 文から求めた。"
+        ),
+        "under": "訳し忘れの候補",
+        "over": "二重訳の候補",
+        "received": "ふつうの注意の {ratio} 倍",
+        "received_by": "ふつうに対する注意：",
+        "said_twice": "2 度現れる",
+        "no_faults": "なし。",
         "run_time": "{sentences} 文、{decisions} 個の判断。所要時間 {seconds} 秒。",
         "not_tested": (
             "検証していない。重みが出力を説明しているかどうかは、重みを見るだけではわからない。"
