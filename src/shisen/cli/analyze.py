@@ -1,5 +1,6 @@
 """``shisen analyze``: a report on the attention of a model over a corpus, as a page and as numbers."""
 
+import math
 import time
 from datetime import datetime, timezone
 from itertools import islice
@@ -150,7 +151,7 @@ def _gather_model(
     scores = NO_ALIGNMENTS
     with common.progress(len(corpus.sources), "analysing") as advance:
         for number, translation in enumerate(translations_of(translator, corpus, batch_size)):
-            gatherer.add(translation.attention)
+            gatherer.add(translation.attention, [math.exp(one) for one in translation.log_probabilities])
             if alignments is not None and corpus.targets is not None:
                 if "cross" not in translation.attention:
                     raise UserError("--gold: the model has no attention to align words by")

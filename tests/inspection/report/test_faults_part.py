@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from report_maps import SOURCE, TARGET, cross_map, weights_at
 
+from shisen.errors import UserError
 from shisen.inspection import AttentionMap
 from shisen.inspection.faults import learn_faults
 from shisen.inspection.report import ReportGatherer
@@ -122,6 +123,26 @@ def test_sentences_after_those_learnt_from_are_looked_at_as_they_come(monkeypatc
     assert len(numbers["under"]) <= 2
     assert numbers["marked"]["under"] >= 1
     assert gatherer.as_dict() == numbers  # asked again, the same
+
+
+def test_what_is_looked_at_counts_as_much_as_what_is_written_is_probable():
+    gatherer = ReportGatherer()
+    for seed in range(39):
+        gatherer.add({"cross": cross_map(1, 1, seed=seed)}, [0.9] * len(TARGET))
+    # The row of the book looks at it as always, but writes what the model finds improbable.
+    probabilities = [0.9, 0.9, 0.9, 0.01, 0.01, 0.9, 0.9, 0.9]
+    gatherer.add({"cross": cross_map(1, 1, seed=39)}, probabilities)
+    numbers = gatherer.report().as_dict()["faults"]
+    assert numbers["times_probability"]
+    assert numbers["under"][0]["sentence"] == 40
+    assert SOURCE.index("book") in numbers["under"][0]["under"]
+    with pytest.raises(UserError, match="2 probabilities of 8 target tokens"):
+        gatherer.add({"cross": cross_map(1, 1)}, [0.5, 0.5])
+
+
+def test_the_probability_of_a_word_is_the_least_of_its_pieces():
+    found = faults_part._of_words([0.5, 0.9, 0.2, 1.0], ["▁two", "▁tr", "ans", "</s>"])
+    assert found.tolist() == [0.5, 0.2, 1.0]
 
 
 def test_a_token_that_comes_twice_counts_only_if_it_stutters():

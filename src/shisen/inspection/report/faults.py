@@ -6,6 +6,7 @@ less, or more, than is usual *here*: the report says which sentences to look at,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,15 @@ import numpy as np
 
 from shisen.errors import UserError
 from shisen.inspection.attention_map import AttentionMap
-from shisen.inspection.faults import FaultFinder, Repetition, TranslationFaults, counted, learn_faults
+from shisen.inspection.faults import (
+    FaultFinder,
+    Repetition,
+    TranslationFaults,
+    counted,
+    followed,
+    learn_faults,
+)
+from shisen.inspection.words import word_numbers
 
 #: Sentences that are learnt from, and the most weights between words that wait meanwhile: 32 MiB.
 LEARNT_ON, _WAITING = 1000, 2**22
@@ -51,12 +60,29 @@ class FaultGatherer:
     over: list[tuple[int, TranslationFaults]] = field(default_factory=list, init=False)
     counts: dict[str, int] = field(default_factory=lambda: {"under": 0, "over": 0}, init=False)
     _finder: FaultFinder | None = field(default=None, init=False)
+    _is_followed: bool = field(default=False, init=False)
     _waiting: list[Waiting] = field(default_factory=list, init=False)
 
-    def add(self, number: int, attention_map: AttentionMap) -> None:
-        """Take in the cross-attention of one sentence: the mean over its layers and heads, by words."""
+    def add(
+        self, number: int, attention_map: AttentionMap, probabilities: Sequence[float] | None = None
+    ) -> None:
+        """Take in the cross-attention of one sentence: the mean over its layers and heads, by words.
+
+        Args:
+            number: Of the sentence, counted from 1.
+            attention_map: Its cross-attention.
+            probabilities: Of every query token. With them weights count as much as what was looked at was
+                written (`shisen.inspection.faults.followed`), by which forgotten words are found far better.
+
+        Raises:
+            UserError: There are more or fewer probabilities than query tokens.
+        """
         merged = attention_map.mean_layers().mean_heads().merge_words()
-        one = Waiting(number, merged.weights[0, 0], merged.key_tokens, merged.query_tokens)
+        weights = merged.weights[0, 0]
+        if probabilities is not None:
+            weights = followed(weights, _of_words(probabilities, attention_map.query_tokens))
+            self._is_followed = True
+        one = Waiting(number, weights, merged.key_tokens, merged.query_tokens)
         if not one.weights.any():
             return
         if self._finder is not None:
@@ -74,6 +100,7 @@ class FaultGatherer:
             return None
         return {
             "reading": "the mean over layers and heads",
+            "times_probability": self._is_followed,
             "learnt_on": self._finder.sentences,
             "false_alarms": FALSE_ALARMS,
             "thresholds": {"low": self._finder.low, "high": self._finder.high},
@@ -113,6 +140,16 @@ class FaultGatherer:
     ) -> list[tuple[int, TranslationFaults]]:
         """The highest scores; of equal ones the first stays."""
         return sorted(found, key=lambda one: -getattr(one[1], score))[: self.size]
+
+
+def _of_words(probabilities: Sequence[float], tokens: Sequence[str]) -> np.ndarray:
+    """The probability of every word: the least of those of its pieces."""
+    if len(probabilities) != len(tokens):
+        raise UserError(f"there are {len(probabilities)} probabilities of {len(tokens)} target tokens")
+    numbers = word_numbers(tokens)
+    words = np.ones(max(numbers, default=-1) + 1)
+    np.minimum.at(words, numbers, np.asarray(probabilities, np.float64))
+    return words
 
 
 def _is_telling(repetition: Repetition) -> bool:

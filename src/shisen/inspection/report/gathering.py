@@ -6,7 +6,7 @@ those that are shown are kept, twelve at most of each kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shisen.errors import UserError
@@ -38,15 +38,19 @@ class ReportGatherer:
         self._kinds: dict[Kind, KindGatherer] = {}
         self._faults = FaultGatherer()
 
-    def add(self, maps: Mapping[str, AttentionMap]) -> None:
+    def add(self, maps: Mapping[str, AttentionMap], probabilities: Sequence[float] | None = None) -> None:
         """Take in the maps of one sentence, by kind; a sentence without any counts as empty.
+
+        Args:
+            maps: They.
+            probabilities: Of every target token, by the model; translation faults are found better with them.
 
         Raises:
             UserError: A map has other layers or heads than those of its kind before.
         """
         self.sentences += 1
         for attention_map in maps.values():
-            self._add(self.sentences, attention_map)
+            self._add(self.sentences, attention_map, probabilities)
 
     def add_map(self, attention_map: AttentionMap) -> None:
         """Take in a map by itself, as saved ones come: of each kind they are numbered from 1."""
@@ -71,10 +75,12 @@ class ReportGatherer:
         parts = {"faults": self._faults.as_dict(), **parts}
         return AttentionReport(dict(facts or {}), self.sentences, kinds, self.settings, **parts)
 
-    def _add(self, number: int, attention_map: AttentionMap) -> None:
+    def _add(
+        self, number: int, attention_map: AttentionMap, probabilities: Sequence[float] | None = None
+    ) -> None:
         self._of_kind(attention_map.kind).add(number, attention_map)
         if attention_map.kind == "cross":
-            self._faults.add(number, attention_map)
+            self._faults.add(number, attention_map, probabilities)
 
     def _of_kind(self, kind: Kind) -> KindGatherer:
         if kind not in self._kinds:

@@ -95,9 +95,10 @@ WORDS: dict[str, dict[str, str]] = {
         "faults_note": (
             "A source word to which the translation gave little attention may have been forgotten; one that "
             "got much, or a span of the translation that comes twice and looks at the same words, may be "
-            "said twice. What a word got is divided by what it usually gets in these data (mean over layers "
-            "and heads), and the extremes of both sides are marked: some words always are. Look at these "
-            "sentences first; the marks are no proof."
+            "said twice. What a word got (mean over layers and heads, times the probability of what was "
+            "written where it is known) is divided by what it usually gets in these data, and the extremes "
+            "of both sides are marked: some words always are. Look at these sentences first; the marks are "
+            "no proof."
         ),
         "faults_counted": (
             "{sentences} sentences; words below {low} of the usual are in {under}, words above {high} or "
@@ -214,7 +215,8 @@ WORDS: dict[str, dict[str, str]] = {
         "faults_note": (
             "訳文からほとんど注意を受けなかった原語は、訳し忘れかもしれない。受けすぎた原語や、訳文に"
             "2 度現れて同じ原語を見ている部分は、二重に訳されたのかもしれない。"
-            "語が受けた注意を、その語がこのデータでふつう受ける注意で割り（層とヘッドの平均）、"
+            "語が受けた注意を、その語がこのデータでふつう受ける注意で割り（層とヘッドの平均。わかる場合は"
+            "書かれた語の確率を掛ける）、"
             "両端に印を付けた。印の付く語は必ずある。まず見るべき文を示すもので、誤りの証拠ではない。"
         ),
         "faults_counted": (
