@@ -2,6 +2,7 @@
 
 from shisen.inspection.attention_map import AttentionMap
 from shisen.inspection.corpus_statistics import CorpusStatistics
+from shisen.inspection.faults import FaultFinder, TranslationFaults, learn_faults
 from shisen.inspection.head_patterns import PatternScores, recognize_pattern, recognize_patterns
 from shisen.inspection.head_similarity import HeadSimilarity, head_similarity
 from shisen.inspection.heads import HeadsGatherer, HeadsReport
@@ -29,6 +30,7 @@ __all__ = [
     "AttentionReport",
     "AttentionStatistics",
     "CorpusStatistics",
+    "FaultFinder",
     "HeadSimilarity",
     "HeadsGatherer",
     "HeadsReport",
@@ -37,6 +39,7 @@ __all__ = [
     "PatternScores",
     "ReportGatherer",
     "SavedMaps",
+    "TranslationFaults",
     "attention_statistics",
     "compare_intervention",
     "cut_edge",
@@ -44,6 +47,7 @@ __all__ = [
     "force_alignment",
     "head_mask",
     "head_similarity",
+    "learn_faults",
     "load_maps",
     "open_maps",
     "recognize_pattern",

@@ -19,7 +19,7 @@ WORDS: dict[str, dict[str, str]] = {
         "cross": "Cross-attention: the target looks at the source",
         "encoder": "Encoder self-attention: the source looks at itself",
         "decoder": "Decoder self-attention: the target looks at itself",
-        "counted": "{sentences} sentences; {layers} layers of {heads} heads.",
+        "counted": "{sentences} sentences; layers: {layers}, heads in each: {heads}.",
         "excluded": "Rows excluded (padding, or weights all zero): {count}.",
         "unnormalized": (
             "Rows whose weights do not sum to 1 (off by more than 0.01): {count}; the largest difference "
