@@ -18,9 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
-#: Weights in a block, 256 KiB: they and what is made of them fit the second-level cache. A product of this
-#: size with a few columns is also too small for BLAS to start threads of its own beside ours.
-BLOCK = 2**16
+#: Weights in a block, 1 MiB: they and their logarithms fit the second-level cache. With smaller ones threads
+#: wait for each other: between any two calls of NumPy they take turns.
+BLOCK = 2**18
+#: Weights of one head in a block: a product of this size with a few columns is too small for BLAS to start
+#: threads of its own beside ours.
+_OF_A_HEAD = 2**16
 #: Queries in a block; the templates of so few stay in the cache while one head after the other passes.
 _QUERIES = 64
 #: Weights for which a further thread is worth its start.
@@ -103,7 +106,7 @@ def _measure(
 ) -> None:
     """Measure the heads from `begin` to `end`, block by block, into `found`."""
     queries, keys = weights.shape[1:]
-    high = min(queries, _QUERIES, max(1, BLOCK // keys))
+    high = min(queries, _QUERIES, max(1, _OF_A_HEAD // keys))
     deep = min(end - begin, max(1, BLOCK // (high * keys)))
     logarithms = np.empty(deep * high * keys, np.float32)
     is_above = np.empty(deep * high * keys, bool)
